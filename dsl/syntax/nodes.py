@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .loc import Loc as Loc
+from .loc import Loc
 
 
 @dataclass(eq=False)

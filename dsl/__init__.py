@@ -1,0 +1,1 @@
+"""A differentiable kernel language in Python."""

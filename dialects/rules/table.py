@@ -1,0 +1,51 @@
+"""One place to ask for the rule of an op.
+
+Takes an op (or, for `inactive`, also its name); leaves its rule, or None where no table has one, which the engine turns
+into an error that names the op and the user's line. An op that is in none of the tables is unknown, never inactive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from dialects.rules import arith, libm, math, special
+from dialects.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from mlir import ir
+
+    AnyOp = Union[ir.OpView, ir.Operation]
+
+RULES: dict[str, Rule] = {**arith.RULES, **math.RULES}
+REFUSED: dict[str, str] = {**arith.REFUSED}
+INACTIVE = arith.INACTIVE | math.INACTIVE | {"ub.poison"}
+_INACTIVE_DIALECTS = ("index.",)
+
+
+def lookup(op: AnyOp) -> Rule | None:
+    """The rule of an op; of a func.call, the rule of the C function or helper that it calls. None: there is none."""
+    operation = op.operation
+    name = operation.name
+    if name == "func.call":
+        callee = libm.external_callee(operation)
+        return None if callee is None else libm.rule(callee)
+    return RULES.get(name)
+
+
+def inactive(op: AnyOp | str) -> bool:
+    """Whether no derivative flows through the op: its results have derivative zero wherever they have one.
+
+    By name, or by the op itself, which also knows calls of C functions such as floor.
+    """
+    if isinstance(op, str):
+        return op in INACTIVE or op.startswith(_INACTIVE_DIALECTS)
+    operation = op.operation
+    if operation.name == "func.call":
+        callee = libm.external_callee(operation)
+        return callee is not None and libm.plain(callee) in libm.INACTIVE
+    return inactive(operation.name)
+
+
+def refused(op_name: str) -> str | None:
+    """Why an op has no rule on purpose, and what to do instead; None where there is nothing to say."""
+    return REFUSED.get(op_name)

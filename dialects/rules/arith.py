@@ -17,6 +17,7 @@ _first_is_min = compare("ule", x0, x1)
 _first_is_maxnum = either(compare("oge", x0, x1), is_nan(x1))
 _first_is_minnum = either(compare("ole", x0, x1), is_nan(x1))
 _TIE = "a tie goes to the first operand, all of it"
+_NAN = "; nothing goes to a NaN passed over"
 
 RULES: dict[str, Rule] = {
     "arith.addf": row(1, 1),
@@ -28,24 +29,26 @@ RULES: dict[str, Rule] = {
     "arith.maximumf": row(select(_first_is_max, 1, 0), select(_first_is_max, 0, 1), note=_TIE),
     "arith.minimumf": row(select(_first_is_min, 1, 0), select(_first_is_min, 0, 1), note=_TIE),
     "arith.maxnumf": row(
-        select(_first_is_maxnum, 1, 0), select(_first_is_maxnum, 0, 1), note=f"{_TIE}; nothing goes to a NaN passed over"
+        select(_first_is_maxnum, 1, 0),
+        select(_first_is_maxnum, 0, 1),
+        note=_TIE + _NAN,
     ),
     "arith.minnumf": row(
-        select(_first_is_minnum, 1, 0), select(_first_is_minnum, 0, 1), note=f"{_TIE}; nothing goes to a NaN passed over"
+        select(_first_is_minnum, 1, 0),
+        select(_first_is_minnum, 0, 1),
+        note=_TIE + _NAN,
     ),
     "arith.select": row(None, select(x0, 1, 0), select(x0, 0, 1), note="the operand not taken gets 0"),
     "arith.extf": row(1, note="the tangent or cotangent is converted along"),
     "arith.truncf": row(1, note="the tangent or cotangent is converted along"),
 }
 
-INACTIVE = frozenset(
-    "arith." + name
-    for name in (
-        "constant cmpf cmpi fptosi fptoui sitofp uitofp index_cast index_castui addi addui_extended andi ceildivsi "
-        "ceildivui divsi divui extsi extui floordivsi maxsi maxui minsi minui muli mulsi_extended mului_extended ori "
-        "remsi remui shli shrsi shrui subi trunci xori"
-    ).split()
-)
+_INACTIVE = """
+    constant cmpf cmpi fptosi fptoui sitofp uitofp index_cast index_castui addi addui_extended andi ceildivsi ceildivui
+    divsi divui extsi extui floordivsi maxsi maxui minsi minui muli mulsi_extended mului_extended ori remsi remui shli
+    shrsi shrui subi trunci xori
+"""
+INACTIVE = frozenset(f"arith.{name}" for name in _INACTIVE.split())
 
 REFUSED = {
     "arith.bitcast": "the bits of a float have no derivative; say that none is wanted with ignore_derivatives",

@@ -31,10 +31,8 @@ _REAL = {
     "powi": "math.fpowi",
 }
 _COMPLEX = {"pow": "complex.pow", "powi": "complex.powi"}
-_PREDICATE_NUMBER = {
-    name: number
-    for number, name in enumerate("false oeq ogt oge olt ole one ord ueq ugt uge ult ule une uno true".split())
-}
+_PREDICATES = "false oeq ogt oge olt ole one ord ueq ugt uge ult ule une uno true"
+_PREDICATE_NUMBER = {name: number for number, name in enumerate(_PREDICATES.split())}
 
 
 def emit(expr: Expr, leaf: LeafValue, type: ir.Type, loc: ir.Location) -> ir.Value:
@@ -56,8 +54,8 @@ def emit_product(
 
     `type` is the type of `expr`. `t` may have dimensions in front of those of `type` (several tangents at once): `expr`
     is then computed once and broadcast. Where `t` has another float type, as through a cast, it is converted first.
-    With `strong_zero` the product is 0 wherever `t` is 0. `conjugate` takes the conjugate of a complex partial, which is
-    what the reverse of a holomorphic function does.
+    With `strong_zero` the product is 0 wherever `t` is 0. `conjugate` takes the conjugate of a complex partial, which
+    is what the reverse of a holomorphic function does.
     """
     emitter = Emitter(leaf, type, loc, strong_zero=strong_zero, conjugate=conjugate)
     return emitter.total([emitter.term(expr, t)])

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Union
 
-Number = Union[int, float]
+Number = int | float
 Leaf = tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Expr:
-    """One node: `op` applied to `args`; `value` is the payload of a constant, of a leaf's index or of a callee's name."""
+    """One node: `op` applied to `args`; `value` is a constant's value, a leaf's index or a callee's name."""
 
     op: str
     args: tuple[Expr, ...] = ()
@@ -87,10 +86,11 @@ r0, r1 = (Expr("r", (), i) for i in range(2))
 
 # The functions of one or more float arguments that a partial may use. Each of them is an op with a row of its own (or
 # without any derivative), because second derivatives come from differentiating what was emitted.
-FUNCTIONS = (
-    "abs acos acosh asin asinh atan atan2 atanh cbrt copysign cos cosh erf erfc exp exp2 expm1 fma log log10 log1p log2 "
-    "pow round roundeven rsqrt sin sinh sqrt tan tanh trunc max min"
-).split()
+_FUNCTIONS = """
+    abs acos acosh asin asinh atan atan2 atanh cbrt copysign cos cosh erf erfc exp exp2 expm1 fma log log10 log1p log2
+    max min pow round roundeven rsqrt sin sinh sqrt tan tanh trunc
+"""
+FUNCTIONS = frozenset(_FUNCTIONS.split())
 
 PREDICATES = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "uge", "ult", "ule", "une", "uno")
 
@@ -98,7 +98,7 @@ PREDICATES = ("oeq", "ogt", "oge", "olt", "ole", "one", "ord", "ueq", "ugt", "ug
 def fn(name: str, *args: Expr | Number) -> Expr:
     """The math function `name` (one of FUNCTIONS) of `args`."""
     if name not in FUNCTIONS:
-        raise ValueError(f"no function {name!r} for derivative rows; there are: {' '.join(FUNCTIONS)}")
+        raise ValueError(f"no function {name!r} for derivative rows; there are: {' '.join(sorted(FUNCTIONS))}")
     return Expr(name, tuple(as_expr(a) for a in args))
 
 

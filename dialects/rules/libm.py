@@ -24,9 +24,7 @@ _differs = compare("ogt", x0, x1)
 RULES: dict[str, Rule] = {
     "lgamma": row(_digamma, note="digamma"),
     "tgamma": row(r0 * _digamma, note="gamma times digamma"),
-    "hypot": row(
-        select(_at_origin, 0, x0 / _length), select(_at_origin, 0, x1 / _length), note="0 at (0, 0)"
-    ),
+    "hypot": row(select(_at_origin, 0, x0 / _length), select(_at_origin, 0, x1 / _length), note="0 at (0, 0)"),
     "fmod": ARITH["arith.remf"],
     "remainder": row(1, -remainder_quotient, note="the jumps of the quotient count as steps without slope"),
     "fmax": ARITH["arith.maxnumf"],
@@ -36,12 +34,13 @@ RULES: dict[str, Rule] = {
     "fabs": MATH["math.absf"],
     "pow": MATH["math.powf"],
 }
-_TWINS = (
-    "acos acosh asin asinh atan atan2 atanh cbrt copysign cos cosh erf erfc exp exp2 expm1 fma log log10 log1p log2 sin "
-    "sinh sqrt tan tanh"
-)
-RULES.update({name: MATH[f"math.{name}"] for name in _TWINS.split()})
-INACTIVE = frozenset("ceil floor nearbyint rint round roundeven trunc logb".split())
+_SHARED = """
+    acos acosh asin asinh atan atan2 atanh cbrt copysign cos cosh erf erfc exp exp2 expm1 fma log log10 log1p log2 sin
+    sinh sqrt tan tanh
+"""
+RULES.update({name: MATH[f"math.{name}"] for name in _SHARED.split()})
+_INACTIVE = "ceil floor nearbyint rint round roundeven trunc logb"
+INACTIVE = frozenset(_INACTIVE.split())
 
 
 def plain(callee: str) -> str:
@@ -52,13 +51,16 @@ def plain(callee: str) -> str:
 
 def rule(callee: str) -> Rule | None:
     """The rule of a C function or of a helper of ours; None for any other name."""
-    return special.rule(callee) or RULES.get(plain(callee))
+    order = special.order(callee)
+    if order is not None:
+        return row(call(special.name(order + 1), x0))
+    return RULES.get(plain(callee))
 
 
 def external_callee(call: ir.Operation) -> str | None:
     """The callee of a func.call if it is a C function or one of our helpers; None if it is the user's own."""
     callee = ir.FlatSymbolRefAttr(call.attributes["callee"]).value
-    if special.rule(callee) is not None:
+    if special.order(callee) is not None:
         return callee
     if plain(callee) not in RULES and plain(callee) not in INACTIVE:
         return None

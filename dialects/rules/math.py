@@ -108,7 +108,5 @@ RULES: dict[str, Rule] = {
     "math.tanh": row(1 - r0 * r0, note="good to an absolute, not relative, rounding error where it is nearly 0"),
 }
 
-INACTIVE = frozenset(
-    "math." + name
-    for name in "absi ceil ctlz ctpop cttz floor ipowi isfinite isinf isnan isnormal round roundeven trunc".split()
-)
+_INACTIVE = "absi ceil ctlz ctpop cttz floor ipowi isfinite isinf isnan isnormal round roundeven trunc"
+INACTIVE = frozenset(f"math.{name}" for name in _INACTIVE.split())

@@ -8,17 +8,15 @@ for a tangent or cotangent that is identically zero, and for the partial of an o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import TypeAlias
 
+from mlir import ir
+
+from dialects.rules.emission import Emitter, LeafValue
 from dialects.rules.expr import Expr, Leaf, Number, as_expr
 
-if TYPE_CHECKING:
-    from mlir import ir
-
-    LeafValue = Callable[[str, int], ir.Value]
-    MaybeValue = Optional[ir.Value]
-
-Partial = Optional[Expr]
+MaybeValue: TypeAlias = ir.Value | None
+Partial = Expr | None
 
 
 class Rule:
@@ -61,8 +59,6 @@ class Rule:
         strong_zero: bool = False,
     ) -> list[MaybeValue]:
         """The tangent of each result from the tangent of each operand."""
-        from dialects.rules.emission import Emitter
-
         out: list[MaybeValue] = []
         for result, type in enumerate(result_types):
             emitter = Emitter(leaf, type, loc, strong_zero=strong_zero)
@@ -81,8 +77,6 @@ class Rule:
         strong_zero: bool = False,
     ) -> list[MaybeValue]:
         """What each wanted operand's cotangent grows by, from the cotangent of each result."""
-        from dialects.rules.emission import Emitter
-
         emitters: dict[ir.Type, Emitter] = {}  # one a type: what rows share is emitted once
         out: list[MaybeValue] = []
         for operand, type in enumerate(operand_types):
@@ -109,8 +103,8 @@ class Rule:
         return "; ".join(parts)
 
 
-ForwardCode = Callable[["LeafValue", "Sequence[MaybeValue]", "Sequence[ir.Type]", "ir.Location"], "list[MaybeValue]"]
-ReverseCode = Callable[["LeafValue", "Sequence[MaybeValue]", "Sequence[ir.Type]", "ir.Location"], "list[MaybeValue]"]
+ForwardCode = Callable[[LeafValue, Sequence[MaybeValue], Sequence[ir.Type], ir.Location], list[MaybeValue]]
+ReverseCode = Callable[[LeafValue, Sequence[MaybeValue], Sequence[ir.Type], ir.Location], list[MaybeValue]]
 
 
 class CodeRule(Rule):

@@ -16,9 +16,6 @@ from math import comb, factorial, pi
 
 from mlir import ir
 
-from dialects.rules.expr import call, x0
-from dialects.rules.rule import Rule, row
-
 _NAME = re.compile(r"__dsl_polygamma_(\d+)$")
 _TERMS = 14  # of the asymptotic series
 _MAX_ORDER = 20  # factorials beyond grow faster than anyone differentiates
@@ -29,23 +26,23 @@ def name(order: int) -> str:
     return f"__dsl_polygamma_{order}"
 
 
-def rule(callee: str) -> Rule | None:
-    """The rule of a call of a helper function, None for other callees."""
+def order(callee: str) -> int | None:
+    """The order of the polygamma function that a symbol names; None for any other symbol."""
     match = _NAME.match(callee)
-    return row(call(name(int(match[1]) + 1), x0)) if match else None
+    return int(match[1]) if match else None
 
 
 def ensure(callee: str) -> None:
     """Put the helper into the symbol table around the current insertion point, if it is not there."""
-    match = _NAME.match(callee)
-    if match is None:
+    m = order(callee)
+    if m is None:
         raise ValueError(f"no helper function {callee!r} for derivative rows")
     table = symbol_table(ir.InsertionPoint.current.block.owner)
     block = table.regions[0].blocks[0]
     for op in block:
         if "sym_name" in op.attributes and ir.StringAttr(op.attributes["sym_name"]).value == callee:
             return
-    parsed = ir.Module.parse(polygamma_text(int(match[1])), context=table.context)
+    parsed = ir.Module.parse(polygamma_text(m), context=table.context)
     function = parsed.body.operations[0].detach_from_parent()
     block.append(function) if not _has_terminator(block) else function.operation.move_before(list(block)[-1])
 
@@ -67,16 +64,16 @@ def symbol_table(op: ir.OpView | ir.Operation) -> ir.Operation:
 # --- the text of the functions
 
 
-def polygamma_text(order: int) -> str:
-    """MLIR text of `__dsl_polygamma_<order>`: f64 -> f64, private."""
-    if order > _MAX_ORDER:
+def polygamma_text(m: int) -> str:
+    """MLIR text of `__dsl_polygamma_<m>`: f64 -> f64, private."""
+    if m > _MAX_ORDER:
         raise ValueError(f"derivatives of the gamma functions are supported up to order {_MAX_ORDER}")
     lines = _Lines()
-    body = _series_body(order, lines)
-    reflected = _reflection_body(order, lines)
-    start = 10 + order
+    body = _series_body(m, lines)
+    reflected = _reflection_body(m, lines)
+    start = 10 + m
     return f"""
-func.func private @{name(order)}(%x: f64) -> f64 {{
+func.func private @{name(m)}(%x: f64) -> f64 {{
   %zero = arith.constant 0.0 : f64
   %one = arith.constant 1.0 : f64
   %start = arith.constant {start:.1f} : f64
@@ -88,7 +85,7 @@ func.func private @{name(order)}(%x: f64) -> f64 {{
     scf.condition(%more) %y, %sum : f64, f64
   }} do {{
   ^bb0(%y: f64, %sum: f64):
-{lines.power("%pole", "%one", "%y", order + 1)}
+{lines.power("%pole", "%one", "%y", m + 1)}
     %sum_next = arith.addf %sum, %pole : f64
     %y_next = arith.addf %y, %one : f64
     scf.yield %y_next, %sum_next : f64, f64
@@ -140,9 +137,9 @@ class _Lines:
         return value
 
 
-def _series_body(order: int, lines: _Lines) -> str:
+def _series_body(m: int, lines: _Lines) -> str:
     """The asymptotic series at %shifted#0 and the recurrence's sum, into %value."""
-    m, out = order, list[str]()
+    out: list[str] = []
     z = "%shifted#0"
     inverse = lines.binary(out, "divf", "%one", z)
     square = lines.binary(out, "mulf", inverse, inverse)
@@ -170,7 +167,7 @@ def _series_body(order: int, lines: _Lines) -> str:
     return "\n".join(out)
 
 
-def _reflection_body(order: int, lines: _Lines) -> str:
+def _reflection_body(m: int, lines: _Lines) -> str:
     """psi_m(x) = (-1)^m psi_m(1 - x) - d^m/dx^m (pi cot(pi x)), yielded; %value is psi_m(1 - x)."""
     out: list[str] = []
     # cot(pi x) from the distance r of x to the nearest integer; near a half it is the tangent of the distance to that.
@@ -189,16 +186,16 @@ def _reflection_body(order: int, lines: _Lines) -> str:
         "    %cot_size = arith.select %small, %inverse_tangent, %tangent : f64",
         "    %cot = math.copysign %cot_size, %r : f64",
     ]
-    derivative = lines.polynomial(out, [pi ** (order + 1) * c for c in cotangent_derivative(order)], "%cot")
-    mirrored = lines.binary(out, "mulf", "%value", lines.constant(out, -1.0 if order % 2 else 1.0))
+    derivative = lines.polynomial(out, [pi ** (m + 1) * c for c in cotangent_derivative(m)], "%cot")
+    mirrored = lines.binary(out, "mulf", "%value", lines.constant(out, -1.0 if m % 2 else 1.0))
     out.append(f"    scf.yield {lines.binary(out, 'subf', mirrored, derivative)} : f64")
     return "\n".join(out)
 
 
-def cotangent_derivative(order: int) -> list[int]:
-    """Coefficients, lowest first, of the polynomial in cot(t) that is the derivative of cot(t) of an order by t."""
+def cotangent_derivative(m: int) -> list[int]:
+    """Coefficients, lowest first, of the polynomial in cot(t) that is the m-th derivative of cot(t)."""
     polynomial = [0, 1]
-    for _ in range(order):
+    for _ in range(m):
         derived = [0] * (len(polynomial) + 1)
         for power, c in enumerate(polynomial):
             if power:

@@ -6,19 +6,18 @@ into an error that names the op and the user's line. An op that is in none of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+from typing import TypeAlias
 
-from dialects.rules import arith, libm, math, special
+from mlir import ir
+
+from dialects.rules import arith, complex, libm, math
 from dialects.rules.rule import Rule
 
-if TYPE_CHECKING:
-    from mlir import ir
+AnyOp: TypeAlias = ir.OpView | ir.Operation
 
-    AnyOp = Union[ir.OpView, ir.Operation]
-
-RULES: dict[str, Rule] = {**arith.RULES, **math.RULES}
-REFUSED: dict[str, str] = {**arith.REFUSED}
-INACTIVE = arith.INACTIVE | math.INACTIVE | {"ub.poison"}
+RULES: dict[str, Rule] = {**arith.RULES, **math.RULES, **complex.RULES}
+REFUSED: dict[str, str] = {**arith.REFUSED, **complex.REFUSED}
+INACTIVE = arith.INACTIVE | math.INACTIVE | complex.INACTIVE | {"ub.poison"}
 _INACTIVE_DIALECTS = ("index.",)
 
 

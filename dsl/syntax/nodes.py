@@ -1,4 +1,4 @@
-"""The syntax tree of a kernel: Python's own `ast` by name and field, with operators as strings and a `loc` on every node.
+"""The syntax tree of a kernel: Python's own `ast` by name and field, but operators are strings and all nodes have `loc`.
 
 The parser makes these nodes and every later part reads them. Nothing here knows lark, MLIR or types.
 Nodes compare by identity, so that passes can keep tables of them; `same` compares their content.
@@ -239,7 +239,8 @@ def dump(node: Any, indent: int = 0, positions: bool = False) -> str:
     """The tree as text, one node a line; with `positions`, each with its line:col-line:col."""
     pad = "  " * indent
     if isinstance(node, list):
-        return "[]" if not node else "[\n" + "".join(f"{pad}  {dump(n, indent + 1, positions)}\n" for n in node) + pad + "]"
+        lines = "".join(f"{pad}  {dump(n, indent + 1, positions)}\n" for n in node)
+        return f"[\n{lines}{pad}]" if node else "[]"
     if not isinstance(node, Node):
         return repr(node)
     at = f"@{node.loc.line}:{node.loc.col}-{node.loc.end_line}:{node.loc.end_col}" if positions else ""

@@ -1,0 +1,231 @@
+"""Pass `autodiff-activity`: which values and which memory carry a derivative.
+
+*Varied*: depends on an active argument. *Useful*: an output that a derivative is asked for depends on it. *Active*: both. Two fixpoints
+over SSA values and over memory objects (see objects.py) of one function in normal form; calls have been inlined, so it sees across them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlir.ir import ArrayAttr, Operation, StringAttr, UnitAttr, Value
+
+from . import rules
+from .builder import captured, holds_tangents, is_differentiable, is_memref, operations, walk
+from .errors import refuse
+from .objects import VIEWS, MemoryObject, Objects, flows
+
+#: Ops through which nothing flows although they take and give differentiable values.
+STOPS = frozenset({"autodiff.stop", "ub.poison"})
+
+
+class Activity:
+    """The result of the analysis: `value(v)` and `memory(m)` say whether a derivative passes through."""
+
+    def __init__(self, function: Operation, arguments: Sequence[str], returns: Sequence[str]):
+        self.function, self.objects = function, Objects(function)
+        self.arguments, self.returns = list(arguments), list(returns)
+        self._varied: set[Value] = set()
+        self._useful: set[Value] = set()
+        self._varied_objects: set[MemoryObject] = set()
+        self._useful_objects: set[MemoryObject] = set()
+        self._varied_caches: set[Value] = set()
+        self._useful_caches: set[Value] = set()
+        self._ops = [op for op in walk(function) if op != function]
+        self._seed()
+        self._fixpoint(self._forward, list(self._ops))
+        self._fixpoint(self._backward, list(reversed(self._ops)))
+        self._refuse_constant_targets()
+        self._shadowed = self._with_shadow()
+        self._regions: dict[Operation, bool] = {}
+
+    def value(self, value: Value) -> bool:
+        """A differentiable scalar that is active."""
+        return value in self._varied and value in self._useful
+
+    def varied(self, value: Value) -> bool:
+        return value in self._varied
+
+    def memory(self, memref: Value) -> bool:
+        """A memref whose memory has a shadow."""
+        return holds_tangents(memref.type) and any(o in self._shadowed for o in self.objects.of(memref))
+
+    def cache(self, cache: Value) -> bool:
+        return cache in self._varied_caches and cache in self._useful_caches
+
+    def shadowed(self, memory: MemoryObject) -> bool:
+        return memory in self._shadowed
+
+    def region(self, op: Operation) -> bool:
+        """Whether `op`, or anything nested in it, has work to do in a derivative."""
+        known = self._regions.get(op)
+        if known is None:
+            known = any(self.value(r) for r in op.results) or any(self._touches(inner) for inner in walk(op))
+            self._regions[op] = known
+        return known
+
+    def _touches(self, op: Operation) -> bool:
+        if op.name in ("memref.store", "memref.copy", "vector.store", "memref.atomic_rmw"):
+            return self.memory(op.operands[1])
+        if op.name in ("autodiff.push", "autodiff.pop"):
+            return self.cache(op.operands[0])
+        return any(self.value(r) for r in op.results) or any(self.memory(r) for r in op.results)
+
+    # the two fixpoints ---------------------------------------------------------------------------------------------
+    def _seed(self) -> None:
+        entry = self.function.regions[0].blocks[0]
+        for argument, activity in zip(entry.arguments, self.arguments, strict=True):
+            if activity == "const":
+                continue
+            if is_memref(argument.type):
+                self._varied_objects |= self.objects.of(argument)
+                self._useful_objects |= self.objects.of(argument)
+            else:
+                self._varied.add(argument)
+        for value, activity in zip(operations(entry)[-1].operands, self.returns, strict=True):
+            if activity != "const":
+                if is_memref(value.type):
+                    self._useful_objects |= self.objects.of(value)
+                else:
+                    self._useful.add(value)
+
+    def _size(self) -> tuple[int, ...]:
+        sets = (self._varied, self._useful, self._varied_objects, self._useful_objects, self._varied_caches, self._useful_caches)
+        return tuple(len(s) for s in sets)
+
+    def _fixpoint(self, step: object, ops: list[Operation]) -> None:
+        size = None
+        while size != self._size():
+            size = self._size()
+            for op in ops:
+                step(op)  # type: ignore[operator]
+
+    def _forward(self, op: Operation) -> None:
+        name, operands = op.name, op.operands
+        for source, target in flows(op):
+            if source in self._varied:
+                self._varied.add(target)
+        if name in STOPS or name in VIEWS or rules.inactive(op):
+            return
+        if name in ("memref.load", "vector.load"):
+            if any(o in self._varied_objects for o in self.objects.of(operands[0])):
+                self._vary(op)
+        elif name in ("memref.store", "vector.store"):
+            if operands[0] in self._varied:
+                self._varied_objects |= self.objects.of(operands[1])
+        elif name == "memref.copy":
+            if any(o in self._varied_objects for o in self.objects.of(operands[0])):
+                self._varied_objects |= self.objects.of(operands[1])
+        elif name == "memref.atomic_rmw":
+            if operands[0] in self._varied:
+                self._varied_objects |= self.objects.of(operands[1])
+            if any(o in self._varied_objects for o in self.objects.of(operands[1])):
+                self._vary(op)
+        elif name == "autodiff.push":
+            if operands[1] in self._varied or (is_memref(operands[1].type) and holds_tangents(operands[1].type)):
+                self._varied_caches.add(operands[0])
+        elif name == "autodiff.pop":
+            if operands[0] in self._varied_caches:
+                self._vary(op)
+        elif name.startswith("scf."):
+            pass
+        elif any(o in self._varied for o in operands) or any(self._varied_memory(o) for o in operands):
+            self._vary(op)
+            if name == "func.call":
+                for operand in operands:
+                    self._varied_objects |= self.objects.of(operand)
+
+    def _varied_memory(self, value: Value) -> bool:
+        return any(o in self._varied_objects for o in self.objects.of(value))
+
+    def _vary(self, op: Operation) -> None:
+        self._varied.update(r for r in op.results if is_differentiable(r.type))
+
+    def _backward(self, op: Operation) -> None:
+        name, operands = op.name, op.operands
+        for source, target in flows(op):
+            if target in self._useful:
+                self._use(source)
+        if name in STOPS or name in VIEWS or rules.inactive(op):
+            return
+        if name in ("memref.load", "vector.load"):
+            if op.results[0] in self._useful:
+                self._useful_objects |= self.objects.of(operands[0])
+        elif name in ("memref.store", "vector.store"):
+            if any(o in self._useful_objects for o in self.objects.of(operands[1])):
+                self._use(operands[0])
+        elif name == "memref.copy":
+            if any(o in self._useful_objects for o in self.objects.of(operands[1])):
+                self._useful_objects |= self.objects.of(operands[0])
+        elif name == "memref.atomic_rmw":
+            if any(o in self._useful_objects for o in self.objects.of(operands[1])):
+                self._use(operands[0])
+            if op.results[0] in self._useful:
+                self._use(operands[0])
+                self._useful_objects |= self.objects.of(operands[1])
+        elif name == "autodiff.pop":
+            if op.results[0] in self._useful or is_memref(op.results[0].type):
+                self._useful_caches.add(operands[0])
+        elif name == "autodiff.push":
+            if operands[0] in self._useful_caches:
+                self._use(operands[1])
+        elif name.startswith("scf."):
+            pass
+        elif any(r in self._useful for r in op.results):
+            for operand in operands:
+                self._use(operand)
+        if name == "func.call" and any(o in self._useful_objects for m in operands for o in self.objects.of(m)):
+            for operand in operands:
+                self._use(operand)
+                self._useful_objects |= self.objects.of(operand)
+
+    def _use(self, value: Value) -> None:
+        if is_differentiable(value.type):
+            self._useful.add(value)
+
+    # memory --------------------------------------------------------------------------------------------------------
+    def _refuse_constant_targets(self) -> None:
+        for memory in self.objects.all:
+            if memory.argument is None or self.arguments[memory.argument] != "const" or memory not in self._varied_objects:
+                continue
+            for op in memory.writers:
+                if self._writes_varied(op):
+                    raise refuse(
+                        op,
+                        f"argument {memory.argument} is Const, but data that depends on an active argument is stored into it",
+                        "pass it as Duplicated with a shadow (zeros), so that the derivative can pass through it",
+                    )
+
+    def _writes_varied(self, op: Operation) -> bool:
+        if op.name == "memref.copy":
+            return any(o in self._varied_objects for o in self.objects.of(op.operands[0]))
+        return any(operand in self._varied for operand in op.operands)
+
+    def _with_shadow(self) -> set[MemoryObject]:
+        """Active objects, and those that some memref may point to as well as to an active one."""
+        active = self._varied_objects & self._useful_objects
+        values = [v for op in self._ops for v in op.results] + [
+            a for op in self._ops for region in op.regions for block in region.blocks for a in block.arguments
+        ]
+        groups = [self.objects.of(v) for v in values if is_memref(v.type) and len(self.objects.of(v)) > 1]
+        changed = True
+        while changed:
+            changed = False
+            for group in groups:
+                if group & active and not group <= active:
+                    active |= group
+                    changed = True
+        return active
+
+    # printing ------------------------------------------------------------------------------------------------------
+    def annotate(self) -> None:
+        """Write the result on the IR: `autodiff.active` on ops with an active result or active memory."""
+        for op in self._ops:
+            if any(self.value(r) or self.memory(r) for r in op.results) or self._touches(op):
+                op.attributes["autodiff.active"] = UnitAttr.get()
+        self.function.attributes["autodiff.arguments"] = ArrayAttr.get([StringAttr.get(a) for a in self.arguments])
+
+
+def captured_active(op: Operation, activity: Activity) -> list[Value]:
+    """The active scalars that `op`'s regions use from outside."""
+    return [v for v in captured(op) if activity.value(v)]

@@ -1,0 +1,110 @@
+"""Adjoints of memory ops: cotangents of memory live in its shadow.
+
+A load adds its cotangent to the shadow; a store takes the shadow's content as the cotangent of the stored value and leaves zero there; a
+copy does both for each element. What a shadow holds on entry to the reverse sweep is the seed, and on exit the gradient.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlir.ir import IntegerAttr, Operation, UnitAttr, Value
+
+from .activity import Activity
+from .builder import Builder, is_memref
+from .errors import refuse
+from .tangents import Shadow, Tangents
+
+if TYPE_CHECKING:
+    from .recompute import ReverseScope
+
+
+class MemoryAdjoints:
+    """The part of the reverse sweep that deals with memory and caches; `Reverse` provides the rest."""
+
+    b: Builder
+    activity: Activity
+    tangents: Tangents
+    width: int
+
+    if TYPE_CHECKING:
+
+        def lookup(self, old: Value, scope: ReverseScope) -> Value: ...
+        def shadow(self, old: Value, scope: ReverseScope) -> Shadow: ...
+        def add(self, old: Value, cotangent: Value | None) -> None: ...
+        def take(self, old: Value) -> Value | None: ...
+        def take_or_zero(self, old: Value) -> Value: ...
+
+    def reverse_memref_load(self, op: Operation, scope: ReverseScope) -> None:
+        cotangent = self.take(op.results[0])
+        if cotangent is None:
+            return
+        memref, *indices = op.operands
+        at = [self.lookup(i, scope) for i in indices]
+        shadow = self.shadow(memref, scope)
+        old = self.tangents.load(shadow, at)
+        self.tangents.store(self.b.add(old, cotangent), shadow, at)
+
+    def reverse_memref_store(self, op: Operation, scope: ReverseScope) -> None:
+        value, memref, *indices = op.operands
+        if not self.activity.memory(memref):
+            return
+        at = [self.lookup(i, scope) for i in indices]
+        shadow = self.shadow(memref, scope)
+        if self.activity.value(value):
+            self.add(value, self.tangents.load(shadow, at))
+        self.tangents.store(None, shadow, at)
+
+    def reverse_memref_copy(self, op: Operation, scope: ReverseScope) -> None:
+        source, target = op.operands
+        if not self.activity.memory(target):
+            return
+        to = self.shadow(target, scope)
+        if not self.activity.memory(source):
+            for memref in to:
+                self.b.fill_zero(memref)
+            return
+        for s, t in zip(self.shadow(source, scope), to, strict=True):
+
+            def move(indices: list[Value], s: Value = s, t: Value = t) -> None:
+                cotangent = self.b.load(t, indices)
+                self.b.store(self.b.zero(cotangent.type), t, indices)  # first: source and target may be the same cell
+                self.b.store(self.b.add(self.b.load(s, indices), cotangent), s, indices)
+
+            self.b.for_each(t, move)
+
+    def reverse_memref_alloc(self, op: Operation, scope: ReverseScope) -> None:
+        """Shadows that outlive their block by other ways than SSA end where the memory began."""
+        memref = op.results[0]
+        objects = self.activity.objects
+        travels = any(objects.travels(o) for o in objects.of(memref))
+        outermost = op.block == self.activity.function.regions[0].blocks[0]
+        if self.activity.memory(memref) and travels and not outermost:
+            for shadow in self.shadow(memref, scope):
+                self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
+
+    def reverse_memref_atomic_rmw(self, op: Operation, scope: ReverseScope) -> None:
+        """addf, whose old value nobody reads: the cotangent of the cell is that of what was added."""
+        value, memref, *indices = op.operands
+        if not self.activity.memory(memref):
+            return
+        if IntegerAttr(op.attributes["kind"]).value != 0 or self.activity.value(op.results[0]):
+            raise refuse(op, "no reverse rule for memref.atomic_rmw of this kind or with its value used", "use addf")
+        at = [self.lookup(i, scope) for i in indices]
+        if self.activity.value(value):
+            self.add(value, self.tangents.load(self.shadow(memref, scope), at))
+
+    # caches: the reverse of a pop pushes, the reverse of a push pops -----------------------------------------------
+    def reverse_autodiff_pop(self, op: Operation, scope: ReverseScope) -> None:
+        result = op.results[0]
+        if not self.activity.cache(op.operands[0]) or is_memref(result.type):
+            return
+        (cache,) = self.shadow(op.operands[0], scope)
+        self.b.op("autodiff.push", [cache, self.take_or_zero(result)])
+
+    def reverse_autodiff_push(self, op: Operation, scope: ReverseScope) -> None:
+        cache, value = op.operands
+        if not self.activity.cache(cache) or is_memref(value.type):
+            return
+        (adjoints,) = self.shadow(cache, scope)
+        self.add(value, self.b.value("autodiff.pop", [adjoints], self.tangents.type(value.type)))

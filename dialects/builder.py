@@ -1,0 +1,218 @@
+"""A thin hand on MLIR's Python bindings: ops by name at an insertion point, and the few constants and loops the passes build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mlir.ir import (
+    Attribute,
+    Block,
+    BlockArgument,
+    ComplexType,
+    DenseElementsAttr,
+    FloatAttr,
+    IndexType,
+    InsertionPoint,
+    IntegerAttr,
+    IntegerType,
+    Location,
+    MemRefType,
+    Operation,
+    ShapedType,
+    Type,
+    Value,
+    VectorType,
+)
+
+_FLOATS = ("f64", "f32", "f16", "bf16")
+
+
+def is_float(type_: Type) -> bool:
+    return str(type_) in _FLOATS
+
+
+def is_memref(type_: Type) -> bool:
+    return isinstance(type_, MemRefType)
+
+
+def is_differentiable(type_: Type) -> bool:
+    """Scalars (and vectors) that have a tangent: floats and complex numbers."""
+    if isinstance(type_, VectorType):
+        return is_differentiable(type_.element_type)
+    return is_float(type_) or isinstance(type_, ComplexType)
+
+
+def holds_tangents(type_: Type) -> bool:
+    """Memory that has a shadow: memrefs whose elements have tangents."""
+    return isinstance(type_, MemRefType) and is_differentiable(type_.element_type)
+
+
+def home(value: Value) -> Block:
+    """The block a value belongs to: where its op stands, or the block it is an argument of."""
+    return value.owner if isinstance(value, BlockArgument) else operation(value.owner).block
+
+
+def operation(op: Any) -> Operation:
+    """The plain Operation under an op view."""
+    return op.operation if hasattr(op, "operation") else op
+
+
+def operations(block: Block) -> list[Operation]:
+    return [operation(op) for op in block.operations]
+
+
+def walk(op: Operation) -> Iterator[Operation]:
+    """`op` and everything nested in it, outside in, in program order."""
+    yield op
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                yield from walk(inner.operation)
+
+
+def captured(op: Operation) -> list[Value]:
+    """Values used inside `op`'s regions and defined outside them, in order of first use, each once."""
+    inside: set[Block] = set()
+    found: dict[Value, None] = {}
+
+    def visit(block: Block) -> None:
+        inside.add(block)
+        for inner in operations(block):
+            for operand in inner.operands:
+                if home(operand) not in inside:
+                    found.setdefault(operand)
+            for region in inner.regions:
+                for nested in region.blocks:
+                    visit(nested)
+
+    for region in op.regions:
+        for block in region.blocks:
+            visit(block)
+    return list(found)
+
+
+def ancestor_in(block: Block, op: Operation) -> Operation | None:
+    """The op of `block` that `op` is, or is nested in; None when `op` stands outside."""
+    current: Operation | None = op
+    while current is not None:
+        if current.block == block:
+            return current
+        parent = current.parent
+        current = operation(parent) if parent is not None else None
+        if current is None or current.name in ("builtin.module", "func.func"):
+            return None
+    return None
+
+
+class Builder:
+    """Creates ops at `ip` with location `loc`; `at` moves both for the length of a `with`."""
+
+    def __init__(self, ip: InsertionPoint, loc: Location):
+        self.ip, self.loc = ip, loc
+
+    @contextmanager
+    def at(self, ip: InsertionPoint | Block, loc: Location | None = None) -> Iterator[None]:
+        saved = self.ip, self.loc
+        self.ip = InsertionPoint(ip) if isinstance(ip, Block) else ip
+        self.loc = loc or self.loc
+        try:
+            yield
+        finally:
+            self.ip, self.loc = saved
+
+    def op(
+        self,
+        name: str,
+        operands: Sequence[Value] = (),
+        results: Sequence[Type] = (),
+        attributes: dict[str, Attribute] | None = None,
+        regions: int = 0,
+    ) -> Operation:
+        return Operation.create(
+            name, results=list(results), operands=list(operands), attributes=attributes, loc=self.loc, ip=self.ip, regions=regions
+        )
+
+    def value(self, name: str, operands: Sequence[Value], result: Type, attributes: dict[str, Attribute] | None = None) -> Value:
+        return self.op(name, operands, [result], attributes).results[0]
+
+    def rule(self, emit: Callable[..., Value], *arguments: Any) -> Value:
+        """Run a rule's emitter, which builds at the current insertion point."""
+        with self.ip:
+            return emit(*arguments, self.loc)
+
+    # constants -----------------------------------------------------------------------------------------------------
+    def index(self, value: int) -> Value:
+        type_ = IndexType.get()
+        return self.value("arith.constant", [], type_, {"value": IntegerAttr.get(type_, value)})
+
+    def boolean(self, value: bool) -> Value:
+        type_ = IntegerType.get_signless(1)
+        return self.value("arith.constant", [], type_, {"value": IntegerAttr.get(type_, int(value))})
+
+    def zero(self, type_: Type) -> Value:
+        """Zero of a differentiable type."""
+        if isinstance(type_, VectorType):
+            if isinstance(type_.element_type, ComplexType):
+                return self.value("vector.broadcast", [self.zero(type_.element_type)], type_)
+            splat = DenseElementsAttr.get_splat(type_, FloatAttr.get(type_.element_type, 0.0))
+            return self.value("arith.constant", [], type_, {"value": splat})
+        if isinstance(type_, ComplexType):
+            part = self.zero(type_.element_type)
+            return self.value("complex.create", [part, part], type_)
+        return self.value("arith.constant", [], type_, {"value": FloatAttr.get(type_, 0.0)})
+
+    # arithmetic ----------------------------------------------------------------------------------------------------
+    def add(self, a: Value, b: Value) -> Value:
+        """a + b of a differentiable type."""
+        element = a.type.element_type if isinstance(a.type, VectorType) else a.type
+        if isinstance(element, ComplexType):
+            return self.value("complex.add", [a, b], a.type)
+        return self.value("arith.addf", [a, b], a.type)
+
+    def integer(self, name: str, a: Value, b: Value) -> Value:
+        return self.value(f"arith.{name}", [a, b], a.type)
+
+    # memory --------------------------------------------------------------------------------------------------------
+    def dim(self, memref: Value, axis: int) -> Value:
+        size = MemRefType(memref.type).shape[axis]
+        if size != ShapedType.get_dynamic_size():
+            return self.index(size)
+        return self.value("memref.dim", [memref, self.index(axis)], IndexType.get())
+
+    def load(self, memref: Value, indices: Sequence[Value]) -> Value:
+        return self.value("memref.load", [memref, *indices], MemRefType(memref.type).element_type)
+
+    def store(self, value: Value, memref: Value, indices: Sequence[Value]) -> None:
+        self.op("memref.store", [value, memref, *indices])
+
+    def for_each(self, memref: Value, body: Callable[[list[Value]], None]) -> None:
+        """A loop nest over all index tuples of `memref`; `body` gets the indices."""
+        rank = MemRefType(memref.type).rank
+        zero, one = (self.index(0), self.index(1)) if rank else (None, None)
+
+        def nest(axis: int, indices: list[Value]) -> None:
+            if axis == rank:
+                body(indices)
+                return
+            block = self.for_loop(zero, self.dim(memref, axis), one, [])
+            with self.at(block):
+                nest(axis + 1, [*indices, block.arguments[0]])
+                self.op("scf.yield")
+
+        nest(0, [])
+
+    def fill_zero(self, memref: Value) -> None:
+        element = MemRefType(memref.type).element_type
+        zero = self.zero(element)
+        self.for_each(memref, lambda indices: self.store(zero, memref, indices))
+
+    # structure -----------------------------------------------------------------------------------------------------
+    def for_loop(self, lower: Value, upper: Value, step: Value, inits: Sequence[Value]) -> Block:
+        """An scf.for; returns its body block (arguments: index, then one for each init), to be filled and ended by scf.yield."""
+        types = [value.type for value in inits]
+        op = self.op("scf.for", [lower, upper, step, *inits], types, regions=1)
+        return op.regions[0].blocks.append(IndexType.get(), *types, arg_locs=[self.loc] * (1 + len(types)))
+
+

@@ -1,0 +1,95 @@
+"""Pass `autodiff-tape`: the caches that are left become growing buffers.
+
+Takes a function with autodiff.init, push and pop in it; leaves memref ops. A cache is a cell that holds its buffer and a cell that
+counts what is in it. A push to a full buffer doubles it (amortised, a push costs one store); a pop takes the last value.
+"""
+
+from __future__ import annotations
+
+from mlir.ir import InsertionPoint, IndexType, IntegerAttr, IntegerType, MemRefType, Operation, ShapedType, Type, UnitAttr, Value
+
+from .builder import Builder, operation, walk
+from .copier import add_block
+
+_FIRST_CAPACITY = 64
+
+
+def cache_type(element: Type) -> Type:
+    return Type.parse(f"!autodiff.cache<{element}>")
+
+
+def pushed_type(init: Operation) -> Type:
+    """The type of what the cache made by `init` holds."""
+    for use in init.results[0].uses:
+        owner = operation(use.owner)
+        if owner.name == "autodiff.push":
+            return owner.operands[1].type
+        if owner.name == "autodiff.pop":
+            return owner.results[0].type
+    return IntegerType.get_signless(1)
+
+
+def lower_caches(function: Operation) -> None:
+    """Replace every cache op in `function`."""
+    inits = [op for op in walk(function) if op.name == "autodiff.init"]
+    for init in inits:
+        builder = Builder(InsertionPoint(init), init.location)
+        cache = _Cache(builder, pushed_type(init))
+        for user in [operation(use.owner) for use in init.results[0].uses]:
+            with builder.at(InsertionPoint(user), user.location):
+                if user.name == "autodiff.push":
+                    cache.push(user.operands[1])
+                else:
+                    user.results[0].replace_all_uses_with(cache.pop())
+            user.erase()
+        last = list(init.block.operations)[-1]
+        with builder.at(InsertionPoint(last), init.location):
+            cache.free()
+        init.erase()
+
+
+class _Cache:
+    """The cells of one cache, and the code of its ops."""
+
+    def __init__(self, builder: Builder, element: Type):
+        self.b = builder
+        self.buffer_type = MemRefType.get([ShapedType.get_dynamic_size()], element)
+        self.count = builder.value("memref.alloc", [], MemRefType.get([], IndexType.get()))
+        self.cell = builder.value("memref.alloc", [], MemRefType.get([], self.buffer_type))
+        builder.store(builder.index(0), self.count, [])
+        builder.store(self._buffer(builder.index(_FIRST_CAPACITY)), self.cell, [])
+
+    def _buffer(self, size: Value) -> Value:
+        return self.b.value("memref.alloc", [size], self.buffer_type, {"autodiff.keep": UnitAttr.get()})
+
+    def push(self, value: Value) -> None:
+        b = self.b
+        count, buffer = b.load(self.count, []), b.load(self.cell, [])
+        capacity = b.value("memref.dim", [buffer, b.index(0)], IndexType.get())
+        equal = {"predicate": IntegerAttr.get(IntegerType.get_signless(64), 0)}
+        full = b.value("arith.cmpi", [count, capacity], IntegerType.get_signless(1), equal)
+        grow = b.op("scf.if", [full], [self.buffer_type], regions=2)
+        with b.at(add_block(grow.regions[0], [], b.loc)):
+            larger = self._buffer(b.integer("muli", capacity, b.index(2)))
+            body = b.for_loop(b.index(0), count, b.index(1), [])
+            with b.at(body):
+                i = body.arguments[0]
+                b.store(b.load(buffer, [i]), larger, [i])
+                b.op("scf.yield")
+            b.op("memref.dealloc", [buffer], [], {"autodiff.free": UnitAttr.get()})
+            b.store(larger, self.cell, [])
+            b.op("scf.yield", [larger])
+        with b.at(add_block(grow.regions[1], [], b.loc)):
+            b.op("scf.yield", [buffer])
+        b.store(value, grow.results[0], [count])
+        b.store(b.integer("addi", count, b.index(1)), self.count, [])
+
+    def pop(self) -> Value:
+        b = self.b
+        count = b.integer("subi", b.load(self.count, []), b.index(1))
+        b.store(count, self.count, [])
+        return b.load(b.load(self.cell, []), [count])
+
+    def free(self) -> None:
+        b = self.b
+        b.op("memref.dealloc", [b.load(self.cell, [])], [], {"autodiff.free": UnitAttr.get()})

@@ -1,0 +1,189 @@
+"""Removal of dead code through loops, branches and local memory.
+
+Takes a function; leaves it without ops whose results nobody needs, without values that loops carry for nobody, and without local buffers that
+are only written. What canonicalize removes op by op this pass finds as a whole: it marks what effects and results need, and sweeps
+the rest. Loops are taken to end (one that computes nothing and does not end is removed, as LLVM does).
+"""
+
+from __future__ import annotations
+
+from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
+
+from .augment import pick, yielded
+from .builder import Builder, is_memref, operation, operations, walk
+from .copier import attributes_of
+from .objects import ALLOCATIONS, VIEWS, Objects, written
+from .plan import pure
+
+
+_REGIONS = frozenset({"scf.for", "scf.while", "scf.if"})
+_READS = frozenset({"memref.load", "vector.load"})
+
+
+def remove_dead_code(function: Operation) -> None:
+    """Sweep `function` in place."""
+    if any(op.name.startswith("scf.") and op.name not in (*_REGIONS, "scf.yield", "scf.condition") for op in walk(function)):
+        return
+    _Sweeper(function).run()
+
+
+class _Sweeper:
+    def __init__(self, function: Operation):
+        self.function = function
+        self.entry = function.regions[0].blocks[0]
+        self.objects = Objects(function)
+        self.live: set[Operation] = set()
+        self.kept: dict[Operation, set[int]] = {}
+        self.todo: list[Value] = []
+
+    def run(self) -> None:
+        self.todo += operations(self.entry)[-1].operands
+        for op in walk(self.function):
+            if self._effect(op):
+                self._keep(op)
+        while self.todo:
+            self._mark(self.todo.pop())
+        self._sweep(self.entry)
+
+    def _effect(self, op: Operation) -> bool:
+        """Whether `op` does something that can be seen from outside by itself."""
+        if op.name in _REGIONS or op.name in ("scf.yield", "scf.condition", "func.return", "func.func"):
+            return False
+        if op.name in ALLOCATIONS or op.name in _READS or op.name in VIEWS or pure(op):
+            return False
+        if op.name in ("memref.store", "memref.copy", "vector.store"):
+            return any(o.allocation is None for m in written(op) for o in self.objects.of(m))
+        if op.name == "memref.dealloc":
+            return any(o.allocation is None for o in self.objects.of(op.operands[0]))
+        return True
+
+    def _mark(self, value: Value) -> None:
+        if isinstance(value, BlockArgument):
+            block = value.owner
+            if block == self.entry:
+                return
+            op = operation(block.owner)
+            position = value.arg_number - (1 if op.name == "scf.for" else 0)
+            if op.name in _REGIONS and position >= 0:
+                self._carry(op, position)
+            else:
+                self._keep(op)
+            return
+        op = operation(value.owner)
+        if op.name in _REGIONS:
+            self._carry(op, list(op.results).index(value))
+        else:
+            self._keep(op)
+
+    def _carry(self, op: Operation, position: int) -> None:
+        self._keep(op)
+        kept = self.kept.setdefault(op, set())
+        if position in kept:
+            return
+        kept.add(position)
+        if op.name != "scf.if":
+            self.todo.append(op.operands[position + (3 if op.name == "scf.for" else 0)])
+        for region in list(op.regions)[-1 if op.name == "scf.while" else 0 :]:
+            for block in region.blocks:
+                self.todo.append(yielded(block)[position])
+
+    def _keep(self, op: Operation) -> None:
+        if op in self.live:
+            return
+        self.live.add(op)
+        parent = op.block.owner
+        if op.block != self.entry:
+            self._keep(operation(parent))
+        if op.name == "scf.for":
+            self.todo += list(op.operands)[:3]
+        elif op.name == "scf.if":
+            self.todo.append(op.operands[0])
+        elif op.name == "scf.while":
+            self._keep_while(op)
+        else:
+            self.todo += op.operands
+            for region in op.regions:  # ops whose regions are not looked into keep all that is in them
+                for block in region.blocks:
+                    for inner in operations(block):
+                        self._keep(inner)
+        for value in (*op.operands, *op.results):
+            if is_memref(value.type):
+                self._keep_writers(value)
+
+    def _keep_while(self, op: Operation) -> None:
+        """The whole `before` region, and all that it forwards, unless it is the plain one of the normal form."""
+        before = op.regions[0].blocks[0]
+        ops = operations(before)
+        plain = len(ops) == 1 and list(ops[0].operands)[1:] == list(before.arguments) and ops[0].operands[0] == before.arguments[0]
+        if plain:
+            self._carry(op, 0)
+            return
+        for i in range(len(op.results)):
+            self._carry_all(op, i)
+        for inner in ops:
+            self._keep(inner)
+
+    def _carry_all(self, op: Operation, i: int) -> None:
+        self.kept.setdefault(op, set()).add(i)
+        self.todo += [*op.operands, *yielded(op.regions[1].blocks[0])]
+
+    def _keep_writers(self, memref: Value) -> None:
+        for memory in self.objects.of(memref):
+            for writer in memory.writers:
+                self._keep(writer)
+
+    # sweeping ------------------------------------------------------------------------------------------------------
+    def _sweep(self, block: Block) -> None:
+        for op in reversed(operations(block)[:-1]):
+            if op not in self.live:
+                op.erase()
+            elif op.name in _REGIONS:
+                for region in op.regions:
+                    for inner in region.blocks:
+                        self._sweep(inner)
+                keep = sorted(self.kept.get(op, ()))
+                if len(keep) < len(op.results):
+                    self._narrow(op, keep)
+
+    def _narrow(self, op: Operation, keep: list[int]) -> None:
+        """Rebuild `op` with only the carried values (or results) number `keep`."""
+        if op.name == "scf.while" and list(op.regions[0].blocks[0].arguments) and not _plain(op):
+            return
+        b = Builder(InsertionPoint(op), op.location)
+        results = pick(list(op.results), keep)
+        first = 3 if op.name == "scf.for" else 0
+        operands = list(op.operands)[:1] if op.name == "scf.if" else (
+            list(op.operands)[:first] + pick(list(op.operands)[first:], keep)
+        )
+        new = b.op(op.name, operands, [r.type for r in results], attributes_of(op), regions=len(op.regions))
+        for old_region, new_region in zip(op.regions, new.regions, strict=True):
+            for old in list(old_region.blocks):
+                offset = 1 if op.name == "scf.for" else 0
+                arguments = list(old.arguments)
+                kept_arguments = arguments[:offset] + (pick(arguments[offset:], keep) if op.name != "scf.if" else [])
+                block = new_region.blocks.append(
+                    *[a.type for a in kept_arguments], arg_locs=[a.location for a in kept_arguments]
+                )
+                for a, c in zip(kept_arguments, block.arguments, strict=True):
+                    a.replace_all_uses_with(c)
+                ops = operations(old)
+                for inner in ops[:-1]:
+                    block.append(inner)
+                last = ops[-1]
+                with b.at(block, last.location):
+                    if last.name == "scf.condition":
+                        b.op("scf.condition", [block.arguments[0], *block.arguments])
+                    else:
+                        b.op("scf.yield", pick(list(last.operands), keep))
+                last.erase()
+        for old_result, new_result in zip(results, new.results, strict=True):
+            old_result.replace_all_uses_with(new_result)
+        op.erase()
+
+
+def _plain(op: Operation) -> bool:
+    ops = operations(op.regions[0].blocks[0])
+    arguments = list(op.regions[0].blocks[0].arguments)
+    return len(ops) == 1 and ops[0].operands[0] == arguments[0] and list(ops[0].operands)[1:] == arguments
+
+

@@ -1,0 +1,148 @@
+"""Expansion of one autodiff op: the derivative function that it asks for is made, and the op becomes a call of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlir.ir import ArrayAttr, Block, BoolAttr, FlatSymbolRefAttr, FunctionType, InsertionPoint, IntegerAttr, MemRefType, Module, Operation
+from mlir.ir import ShapedType, StringAttr, TypeAttr, UnitAttr, Value
+
+from .activity import Activity
+from .augment import Augmenter
+from .builder import Builder, is_memref, operation, operations
+from .errors import refuse
+from .forward import Forward
+from .reverse import Reverse
+from .sweep import Frame, Sweep
+from .tape import Recorded
+
+ACTIVITIES = frozenset({"const", "active", "duplicated", "duplicated_noneed"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an autodiff op asks for."""
+
+    callee: str
+    activity: tuple[str, ...]
+    returns: tuple[str, ...]
+    width: int
+    primal: bool
+    strong_zero: bool
+
+    @staticmethod
+    def of(op: Operation) -> Request:
+        a = op.attributes
+        strings = lambda name: tuple(StringAttr(s).value for s in ArrayAttr(a[name]))  # noqa: E731
+        return Request(
+            FlatSymbolRefAttr(a["callee"]).value,
+            strings("activity"),
+            strings("returns"),
+            IntegerAttr(a["width"]).value if "width" in a else 1,
+            "primal" in a and BoolAttr(a["primal"]).value,
+            "strong_zero" in a and BoolAttr(a["strong_zero"]).value,
+        )
+
+
+def derivative(module: Module, op: Operation, function: Operation, name: str) -> list[Recorded]:
+    """Add to `module` the private function @name that gives what `op` asks for of `function` (in normal form).
+
+    Its arguments and results are those of `op`. Returns what reverse mode taped.
+    """
+    request = Request.of(op)
+    entry = function.regions[0].blocks[0]
+    _check(op, request, entry)
+    activity = Activity(function, request.activity, request.returns)
+    builder = Builder(InsertionPoint(module.body), function.location)
+    signature = FunctionType.get([o.type for o in op.operands], [r.type for r in op.results])
+    attributes = {
+        "sym_name": StringAttr.get(name),
+        "sym_visibility": StringAttr.get("private"),
+        "function_type": TypeAttr.get(signature),
+    }
+    new = builder.op("func.func", [], [], attributes, regions=1)
+    block = new.regions[0].blocks.append(*signature.inputs, arg_locs=[function.location] * len(signature.inputs))
+    with builder.at(block):
+        if op.name == "autodiff.forward":
+            _forward(builder, request, activity, entry, block)
+            return []
+        return _reverse(builder, request, activity, entry, block)
+
+
+def _check(op: Operation, request: Request, entry: Block) -> None:
+    if len(request.activity) != len(entry.arguments):
+        raise refuse(op, f"@{request.callee} takes {len(entry.arguments)} arguments; {len(request.activity)} activities are given")
+    if len(request.returns) != len(operations(entry)[-1].operands):
+        found = len(operations(entry)[-1].operands)
+        raise refuse(op, f"@{request.callee} has {found} results; {len(request.returns)} activities are given for them")
+    unknown = set(request.activity + request.returns) - ACTIVITIES
+    if unknown:
+        raise refuse(op, f"unknown activity {sorted(unknown)[0]!r}", f"use one of {', '.join(sorted(ACTIVITIES))}")
+    if request.width < 1:
+        raise refuse(op, f"width {request.width}: at least one tangent is needed")
+
+
+def _bind(emitter: Augmenter, request: Request, entry: Block, block: Block) -> list[Value]:
+    """Map the primal arguments and shadows; returns the arguments that are left (seeds, tangents in order of scalars)."""
+    rest = list(block.arguments)
+    for argument, kind in zip(entry.arguments, request.activity, strict=True):
+        emitter.map[argument] = rest.pop(0)
+        if kind.startswith("duplicated"):
+            count = request.width if is_memref(argument.type) else 1
+            beside, rest = rest[:count], rest[count:]
+            if is_memref(argument.type):
+                emitter.shadows[argument] = tuple(beside)
+            elif isinstance(emitter, Forward):
+                emitter.tangent[argument] = beside[0]
+        elif is_memref(argument.type) and emitter.activity.memory(argument):
+            emitter.shadows[argument] = tuple(_scratch(emitter.b, emitter.map[argument]) for _ in range(request.width))
+    return rest
+
+
+def _scratch(b: Builder, memref: Value) -> Value:
+    """Zeroed memory shaped like a Const argument that some memref may point to as well as to active memory."""
+    type_ = MemRefType(memref.type)
+    dynamic = [b.dim(memref, i) for i, size in enumerate(type_.shape) if size == ShapedType.get_dynamic_size()]
+    made = b.value("memref.alloc", dynamic, MemRefType.get(type_.shape, type_.element_type))
+    b.fill_zero(made)
+    return made if made.type == type_ else b.value("memref.cast", [made], type_)
+
+
+def _forward(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block) -> None:
+    emitter = Forward(builder, activity, request.width)
+    emitter.strong_zero = request.strong_zero
+    _bind(emitter, request, entry, block)
+    emitter.block(entry)
+    returned = operations(entry)[-1].operands
+    results = emitter.values(returned) if request.primal else []
+    for value, kind in zip(returned, request.returns, strict=True):
+        if kind != "const":
+            results += emitter.extra(value) if not is_memref(value.type) else list(_returned_shadow(emitter, value))
+    builder.op("func.return", results)
+
+
+def _returned_shadow(emitter: Forward, value: Value) -> tuple[Value, ...]:
+    if emitter.activity.memory(value):
+        return emitter.shadow(value)
+    return tuple(_scratch(emitter.b, emitter.map[value]) for _ in range(emitter.width))
+
+
+def _reverse(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block) -> list[Recorded]:
+    reverse = Reverse(builder, activity, request.width, request.strong_zero)
+    frame = Frame(entry)
+    sweep = Sweep(builder, activity, request.width, frame, reverse.taped)
+    seeds = _bind(sweep, request, entry, block)
+    sweep.block(entry)
+    returned = list(operations(entry)[-1].operands)
+    results = sweep.values(returned) if request.primal else []
+    for value, kind in zip(returned, request.returns, strict=True):
+        if kind == "active":
+            reverse.add(value, seeds.pop(0))
+    reverse.block(reverse.root(sweep, block))
+    for argument, kind in zip(entry.arguments, request.activity, strict=True):
+        if kind == "active":
+            results.append(reverse.take_or_zero(argument))
+    builder.op("func.return", results)
+    for recorded in reverse.taped:
+        operation(recorded.storage.owner).attributes["autodiff.tape"] = UnitAttr.get()
+    return reverse.taped

@@ -1,0 +1,51 @@
+"""Which primal values the reverse sweep reads: what each op's adjoint needs, as its rule declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlir.ir import Operation, Value
+
+from . import rules
+from .activity import STOPS, Activity
+from .builder import is_memref, walk
+from .objects import ALLOCATIONS, VIEWS
+
+
+def needs(op: Operation, activity: Activity) -> Iterable[Value]:
+    """The primal values that the adjoint of `op` itself (not of ops nested in it) reads."""
+    name = op.name
+    if name in STOPS:
+        return []
+    if name in ("memref.load", "memref.store"):
+        memref = op.operands[0 if name == "memref.load" else 1]
+        return list(op.operands)[1 if name == "memref.load" else 2 :] if activity.memory(memref) else []
+    if name in VIEWS or name in ALLOCATIONS:
+        return [o for o in op.operands if not is_memref(o.type)] if activity.memory(op.results[0]) else []
+    if name == "scf.for":
+        return [op.operands[1]] if activity.region(op) else []
+    if name == "scf.if":
+        return [op.operands[0]] if activity.region(op) else []
+    if name == "arith.select":
+        moving = activity.value(op.results[0]) or activity.memory(op.results[0])
+        return [op.operands[0]] if moving else []
+    if name.startswith(("scf.", "autodiff.", "func.return")):
+        return []
+    if not any(activity.value(r) for r in op.results):
+        return []
+    rule = rules.lookup(op)
+    if rule is None:
+        return []
+    found: dict[Value, None] = {}
+    for i, result in enumerate(op.results):
+        if activity.value(result):
+            for j, operand in enumerate(op.operands):
+                if activity.value(operand):
+                    for kind, k in rule.needs(i, j):
+                        found.setdefault(op.operands[k] if kind == "x" else op.results[k])
+    return list(found)
+
+
+def needed_within(op: Operation, activity: Activity) -> set[Value]:
+    """All primal values that adjoints of ops nested in `op` read."""
+    return {value for inner in walk(op) if inner != op for value in needs(inner, activity)}

@@ -1,0 +1,172 @@
+"""Which memory a memref may point into, and who writes it.
+
+An *object* is a piece of memory: an argument, an allocation (all its instances), a global, or what a call returns. The analysis is
+flow-insensitive and sound: a value's set of objects holds every one it may point into. Arguments of one call are taken not to overlap
+(checked when a kernel is launched).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mlir.ir import BlockArgument, Operation, Value
+
+from .builder import home, is_memref, operation, operations, walk
+
+VIEWS = frozenset(
+    {
+        "memref.subview", "memref.cast", "memref.reinterpret_cast", "memref.expand_shape", "memref.collapse_shape",
+        "memref.reshape", "memref.transpose", "memref.view", "memref.memory_space_cast", "memref.assume_alignment",
+    }
+)  # fmt: skip
+ALLOCATIONS = frozenset({"memref.alloc", "memref.alloca"})
+
+
+@dataclass(eq=False)
+class MemoryObject:
+    """One piece of memory; `value` is the memref that stands for the whole of it."""
+
+    value: Value
+    argument: int | None = None
+    writers: list[Operation] = field(default_factory=list)
+
+    @property
+    def allocation(self) -> Operation | None:
+        owner = self.value.owner
+        return operation(owner) if self.argument is None and operation(owner).name in ALLOCATIONS else None
+
+
+class Objects:
+    """The objects of one function in normal form (see structure.py)."""
+
+    def __init__(self, function: Operation):
+        self.function = function
+        self.all: list[MemoryObject] = []
+        self._of: dict[Value, set[MemoryObject]] = {}
+        self._caches: dict[Value, set[MemoryObject]] = {}
+        entry = function.regions[0].blocks[0]
+        for i, argument in enumerate(entry.arguments):
+            if is_memref(argument.type):
+                self._new(argument, i)
+        self._ops = list(walk(function))
+        while self._pass():
+            pass
+        self._find_writers()
+        self._travelling = {
+            m for value, found in self._of.items() if chain(value)[0] not in {o.value for o in found} for m in found
+        } | {m for held in self._caches.values() for m in held}
+
+    def of(self, memref: Value) -> set[MemoryObject]:
+        return self._of.get(memref, set())
+
+    def travels(self, memory: MemoryObject) -> bool:
+        """Whether a value that is no view of `memory`'s own (carried, yielded, selected, popped) may point to it."""
+        return memory in self._travelling
+
+    def _new(self, value: Value, argument: int | None = None) -> MemoryObject:
+        made = MemoryObject(value, argument)
+        self.all.append(made)
+        self._of[value] = {made}
+        return made
+
+    def _flow(self, source: Value, target: Value) -> bool:
+        have = self._of.setdefault(target, set())
+        before = len(have)
+        have |= self.of(source)
+        return len(have) != before
+
+    def _pass(self) -> bool:
+        changed = False
+        for op in self._ops:
+            for source, target in flows(op):
+                if is_memref(target.type):
+                    changed |= self._flow(source, target)
+            if op.name in VIEWS:
+                changed |= self._flow(op.operands[0], op.results[0])
+            elif op.name == "autodiff.push" and is_memref(op.operands[1].type):
+                held = self._caches.setdefault(op.operands[0], set())
+                before = len(held)
+                held |= self.of(op.operands[1])
+                changed |= len(held) != before
+            elif op.name == "autodiff.pop" and is_memref(op.results[0].type):
+                have = self._of.setdefault(op.results[0], set())
+                before = len(have)
+                have |= self._caches.get(op.operands[0], set())
+                changed |= len(have) != before
+            else:
+                for result in op.results:
+                    if is_memref(result.type) and result not in self._of and not list(flows(op)):
+                        self._new(result)
+                        changed = True
+        return changed
+
+    def _find_writers(self) -> None:
+        for op in self._ops:
+            for memref in written(op):
+                for target in self.of(memref):
+                    target.writers.append(op)
+
+
+def written(op: Operation) -> list[Value]:
+    """The memrefs that `op` itself may write."""
+    if op.name == "memref.store":
+        return [op.operands[1]]
+    if op.name == "memref.copy":
+        return [op.operands[1]]
+    if op.name in ("memref.atomic_rmw", "memref.generic_atomic_rmw"):
+        return [o for o in op.operands if is_memref(o.type)]
+    if op.name == "vector.store":
+        return [op.operands[1]]
+    if op.name == "func.call":
+        return [o for o in op.operands if is_memref(o.type)]
+    return []
+
+
+def flows(op: Operation) -> list[tuple[Value, Value]]:
+    """(source, target) pairs along which a value passes unchanged: into regions, out of them, around loops, through select."""
+    name = op.name
+    if name == "arith.select":
+        return [(op.operands[1], op.results[0]), (op.operands[2], op.results[0])]
+    if name == "scf.for":
+        body = op.regions[0].blocks[0]
+        carried, yielded = list(body.arguments)[1:], list(operations(body)[-1].operands)
+        return carry(list(op.operands)[3:], carried, yielded, list(op.results))
+    if name == "scf.while":
+        body = op.regions[1].blocks[0]
+        head = op.regions[0].blocks[0]
+        yielded = list(operations(body)[-1].operands)
+        pairs = carry(list(op.operands), list(body.arguments), yielded, list(op.results))
+        return pairs + list(zip(op.operands, head.arguments, strict=True)) + list(zip(yielded, head.arguments, strict=True))
+    if name == "scf.if":
+        pairs = []
+        for region in op.regions:
+            for block in region.blocks:
+                pairs += list(zip(operations(block)[-1].operands, op.results, strict=True))
+        return pairs
+    return []
+
+
+def carry(inits: list[Value], carried: list[Value], yielded: list[Value], results: list[Value]) -> list[tuple[Value, Value]]:
+    pairs: list[tuple[Value, Value]] = []
+    for init, argument, end, result in zip(inits, carried, yielded, results, strict=True):
+        pairs += [(init, argument), (end, argument), (init, result), (end, result)]
+    return pairs
+
+
+def chain(memref: Value) -> tuple[Value, list[Operation]]:
+    """The value a memref is a view of, through view ops, and those ops from the memref back to it."""
+    views: list[Operation] = []
+    while not isinstance(memref, BlockArgument):
+        op = operation(memref.owner)
+        if op.name not in VIEWS:
+            break
+        views.append(op)
+        memref = op.operands[0]
+    return memref, views
+
+
+def is_root(memref: Value, function: Operation) -> bool:
+    """A memref that names its memory by itself: an argument of the function, an allocation, or a global."""
+    if isinstance(memref, BlockArgument):
+        return home(memref) == function.regions[0].blocks[0]
+    return operation(memref.owner).name in (*ALLOCATIONS, "memref.get_global")

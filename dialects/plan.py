@@ -1,0 +1,207 @@
+"""Pass `autodiff-plan`: how the reverse sweep gets the primal values that it reads.
+
+A value is *available* (the frame's own, an argument, a loop counter), *recomputed* (a pure op over values that are available, or a load from
+memory that still holds what it held), or *taped*. A loop with loops or allocations in it is *replayed*: its reverse iteration first runs the
+needed slice of that iteration forward again, with a tape of its own that lives inside the iteration, so that what grows with the number
+of iterations is only what an iteration cannot recompute: carried values that the slice reads, and loads from memory that was overwritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlir.ir import Block, BlockArgument, Operation, Value
+
+from . import rules
+from .activity import Activity
+from .builder import ancestor_in, is_memref, operation, operations, walk
+from .needs import needed_within
+from .objects import ALLOCATIONS, VIEWS, MemoryObject, chain, written
+from .stability import LOOPS, Stability, inside
+
+if TYPE_CHECKING:
+    from .sweep import Frame
+
+_PURE_DIALECTS = ("arith.", "math.", "complex.", "index.", "vector.", "ub.")
+_IMPURE = frozenset({"vector.load", "vector.store", "vector.transfer_read", "vector.transfer_write", "vector.print"})
+
+
+def pure(op: Operation) -> bool:
+    """Whether `op`'s results depend on its operands alone and running it again does nothing else."""
+    name = op.name
+    if name.startswith(_PURE_DIALECTS):
+        return name not in _IMPURE
+    if name == "func.call":
+        return rules.lookup(op) is not None or rules.inactive(op)
+    return name in VIEWS or name in ("memref.dim", "memref.get_global", "autodiff.stop")
+
+
+@dataclass
+class Replay:
+    """The slice of a loop's body that a replay runs."""
+
+    wanted: set[Operation] = field(default_factory=set)
+    taped_loads: set[Operation] = field(default_factory=set)
+    kept: dict[Operation, set[int]] = field(default_factory=dict)
+
+    def carried(self, op: Operation) -> list[int]:
+        return sorted(self.kept.get(op, ()))
+
+
+class NotReplayable(Exception):
+    """A loop whose iterations cannot be run again by themselves."""
+
+
+class Planner:
+    """Decides for the loops and values of one function."""
+
+    def __init__(self, activity: Activity, stability: Stability):
+        self.activity, self.stability = activity, stability
+
+    def replay(self, loop: Operation, body: Block, frame: Frame) -> Replay | None:
+        """The slice to replay `loop` (in `frame`) by, or None where its values are taped instead."""
+        nested = [op for op in walk(loop) if op != loop]
+        if not any(op.name in LOOPS or op.name in ALLOCATIONS for op in nested):
+            return None
+        if any(op.name.startswith("autodiff.") and op.name != "autodiff.stop" for op in nested):
+            return None
+        try:
+            return Slicer(self, loop, body, frame).run(nested)
+        except NotReplayable:
+            return None
+
+
+class Slicer:
+    """Marks backwards from what the adjoints in a loop's body read."""
+
+    def __init__(self, planner: Planner, loop: Operation, body: Block, frame: Frame):
+        self.activity, self.stability = planner.activity, planner.stability
+        self.loop, self.body, self.frame = loop, body, frame
+        self.replay = Replay()
+        self.todo: list[Value] = []
+        ends = {o for v in operations(body)[-1].operands if is_memref(v.type) for o in self.activity.objects.of(v)}
+        self._leaving = {o for o in ends if inside(o, body)}
+        for memory in self._leaving:
+            allocation = memory.allocation
+            if allocation is not None and allocation.block != body:
+                raise NotReplayable
+
+    def run(self, nested: list[Operation]) -> Replay:
+        self.todo += needed_within(self.loop, self.activity)
+        for op in nested:
+            if op.name == "scf.while" and self.activity.region(op):
+                self._want(op)
+            elif op.name in ("memref.load", "memref.store", "memref.copy"):
+                self.todo += [o for o in op.operands if is_memref(o.type) and self.activity.memory(o)]
+        while self.todo:
+            self._mark(self.todo.pop())
+        return self.replay
+
+    def _inside(self, op: Operation) -> bool:
+        return ancestor_in(self.body, op) is not None
+
+    def _mark(self, value: Value) -> None:
+        if isinstance(value, BlockArgument):
+            block = value.owner
+            if block == self.body or not self._inside(operation(block.owner)):
+                return
+            op = operation(block.owner)
+            position = value.arg_number - (1 if op.name == "scf.for" else 0)
+            if position < 0:
+                self._want(op)
+            else:
+                self._carry(op, position)
+            return
+        op = operation(value.owner)
+        if not self._inside(op):
+            return
+        if op.regions:
+            self._carry(op, list(op.results).index(value))
+        else:
+            self._want(op)
+
+    def _carry(self, op: Operation, position: int) -> None:
+        """The slice needs the value number `position` of those that a region op carries or gives."""
+        kept = self.replay.kept.setdefault(op, set())
+        if op.name not in ("scf.for", "scf.while", "scf.if"):
+            raise NotReplayable
+        self._want(op)
+        if position in kept:
+            return
+        kept.add(position)
+        if op.name != "scf.if":
+            self.todo.append(op.operands[position + (3 if op.name == "scf.for" else 0)])
+        for region in list(op.regions)[-1 if op.name == "scf.while" else 0 :]:
+            for block in region.blocks:
+                self.todo.append(operations(block)[-1].operands[position])
+
+    def _want(self, op: Operation) -> None:
+        if op in self.replay.wanted:
+            return
+        self.replay.wanted.add(op)
+        if op.block != self.body:
+            self._want(operation(op.block.owner))
+        if op.name == "scf.while":
+            self._carry(op, 0)
+        elif op.name == "scf.for":
+            self.todo += list(op.operands)[:3]
+        elif op.name == "scf.if":
+            self.todo.append(op.operands[0])
+        elif op.name == "memref.load":
+            self._want_load(op)
+        elif op.name in ALLOCATIONS or op.name in ("memref.store", "memref.copy") or pure(op):
+            self.todo += list(op.operands)
+            if op.name == "memref.copy":
+                self._want_content(op, op.operands[0])
+        else:
+            raise NotReplayable
+
+    def _want_load(self, op: Operation) -> None:
+        if self._want_content(op, op.operands[0]):
+            self.todo += list(op.operands)
+        else:
+            self._readable(op)
+            self.replay.taped_loads.add(op)
+
+    def _want_content(self, op: Operation, memref: Value) -> bool:
+        """Have what `op` reads of `memref` there in the replay; False if it has to be taped."""
+        objects = self.activity.objects.of(memref)
+        local = [o for o in objects if self._local(o, memref)]
+        if len(local) == len(objects) and local:
+            for memory in local:
+                for writer in memory.writers:
+                    self._want_writer(writer)
+            return True
+        if local:
+            raise NotReplayable
+        if op.name == "memref.load":
+            return self.stability.stable(op, self.frame)
+        raise NotReplayable  # a copy from memory outside: to be taped element by element, were it a loop
+
+    def _local(self, memory: MemoryObject, memref: Value) -> bool:
+        """Whether `memref` means this iteration's own instance of `memory`."""
+        if not inside(memory, self.body):
+            return False
+        return memory not in self._leaving or chain(memref)[0] == memory.value
+
+    def _want_writer(self, writer: Operation) -> None:
+        for memref in written(writer):
+            objects = self.activity.objects.of(memref)
+            local = [o for o in objects if self._local(o, memref)]
+            if local and len(local) != len(objects):
+                raise NotReplayable
+            if local:
+                self._want(writer)
+
+    def _readable(self, load: Operation) -> None:
+        """A taped load is read in forward order: by index, or, from a stack, once an iteration."""
+        scope = self.frame.sweep.scopes.get(load.block)
+        if scope is None:
+            raise NotReplayable
+        if not scope.is_static:
+            block = load.block
+            while block != self.body:
+                if operation(block.owner).name in LOOPS:
+                    raise NotReplayable
+                block = operation(block.owner).block

@@ -1,0 +1,103 @@
+"""Whether a load can be done again in the reverse sweep: does its memory still hold the same value then?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlir.ir import Block, Operation, Value
+
+from .builder import ancestor_in, home, operation, operations
+from .objects import MemoryObject, Objects, chain, is_root
+
+if TYPE_CHECKING:
+    from .sweep import Frame
+
+LOOPS = frozenset({"scf.for", "scf.while"})
+
+
+class Stability:
+    """Answers for the loads of one function; remembers its answers."""
+
+    def __init__(self, function: Operation, objects: Objects):
+        self.function, self.objects = function, objects
+        self._entry = function.regions[0].blocks[0]
+        self._known: dict[tuple[Operation, Block], bool] = {}
+        self._position: dict[Operation, int] = {}
+        self._depth: dict[Block, list[Block]] = {}
+
+    def stable(self, load: Operation, frame: Frame) -> bool:
+        """Whether `load`, run again anywhere in the reverse sweep of `frame`, gives what it gave in the forward sweep."""
+        key = (load, frame.old)
+        if key not in self._known:
+            self._known[key] = self._stable(load, frame)
+        return self._known[key]
+
+    def available(self, memref: Value, frame: Frame) -> bool:
+        """Whether the primal memref itself exists in the reverse sweep of `frame`."""
+        root, _ = chain(memref)
+        if not is_root(root, self.function):
+            return False
+        block = home(root)
+        if block == self._entry or operation(root.owner).name == "memref.get_global":
+            return True
+        scope: Frame | None = frame
+        while scope is not None:
+            if scope.old == block:
+                return True
+            scope = scope.outer_frame
+        return False
+
+    def _stable(self, load: Operation, frame: Frame) -> bool:
+        memref = load.operands[0]
+        if not self.available(memref, frame):
+            return False
+        objects = self.objects.of(memref)
+        if frame.outer_frame is not None and not all(inside(o, frame.old) for o in objects):
+            return self.stable(load, frame.outer_frame)
+        root, _ = chain(memref)
+        own = len(objects) == 1 and next(iter(objects)).allocation is not None
+        limit = home(root) if own and root in [o.value for o in objects] and not self.escapes(next(iter(objects))) else frame.old
+        return not any(self._may_follow(load, w, limit) for o in objects for w in o.writers)
+
+    def escapes(self, memory: MemoryObject) -> bool:
+        """Whether a memref other than the allocation itself and views of it may point to `memory`."""
+        return self.objects.travels(memory)
+
+    def _may_follow(self, load: Operation, write: Operation, limit: Block) -> bool:
+        """Whether `write` may run after `load` within one run of the block `limit`."""
+        above = self._ancestors(load)
+        common = next((b for b in self._ancestors(write) if b in above), None)
+        if common is None:
+            return True
+        block: Block | None = common
+        while block is not None and block != limit:
+            if block.owner.name in LOOPS:
+                return True
+            block = operation(block.owner).block if block != self._entry else None
+        first, second = ancestor_in(common, load), ancestor_in(common, write)
+        if first == second:
+            return True
+        assert first is not None and second is not None
+        return self._index(second) > self._index(first)
+
+    def _ancestors(self, op: Operation) -> list[Block]:
+        block = op.block
+        known = self._depth.get(block)
+        if known is None:
+            known = [block]
+            while known[-1] != self._entry:
+                known.append(operation(known[-1].owner).block)
+            self._depth[block] = known
+        return known
+
+    def _index(self, op: Operation) -> int:
+        if op not in self._position:
+            for i, sibling in enumerate(operations(op.block)):
+                self._position[sibling] = i
+        return self._position[op]
+
+
+def inside(memory: MemoryObject, block: Block) -> bool:
+    """Whether an object is allocated in `block` or in a block nested in it."""
+    allocation = memory.allocation
+    return allocation is not None and ancestor_in(block, allocation) is not None

@@ -1,0 +1,206 @@
+"""Pass `autodiff-structure`: bring a function into the small normal form that the derivative passes read.
+
+Takes a func.func of one block (lift-cf-to-scf has run) with scf, memref, arith, math, complex, vector ops in it. Leaves a
+private copy in which
+- every scf.for runs from 0 by 1 over `index`, its upper bound being the trip count (never negative);
+- every scf.while has an empty `before` region: `before` only forwards its arguments, the first being the condition;
+- scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
+- local memory is memref.alloc without dealloc: where memory ends is decided again after differentiation.
+"""
+
+from __future__ import annotations
+
+from mlir.ir import FlatSymbolRefAttr, IndexType, InsertionPoint, IntegerAttr, IntegerType, Module, Operation, StringAttr, Type, TypeAttr, Value
+from mlir.ir import BlockArgument
+
+from .builder import Builder, operation, operations
+from .copier import Copier, add_block, attributes_of
+from .errors import refuse
+
+
+def normalise(module: Module, function: Operation, name: str) -> Operation:
+    """The copy of `function` in normal form, added to `module` as private @name."""
+    blocks = list(function.regions[0].blocks)
+    if len(blocks) != 1:
+        raise refuse(function, "unstructured control flow is left in the function", "run lift-cf-to-scf first")
+    builder = Builder(InsertionPoint(module.body), function.location)
+    attributes = attributes_of(function) | {"sym_name": StringAttr.get(name), "sym_visibility": StringAttr.get("private")}
+    attributes.pop("llvm.emit_c_interface", None)
+    new = builder.op("func.func", [], [], attributes, regions=1)
+    old = blocks[0]
+    block = new.regions[0].blocks.append(*[a.type for a in old.arguments], arg_locs=[a.location for a in old.arguments])
+    copier = Normaliser(builder)
+    copier.map.update(zip(old.arguments, block.arguments, strict=True))
+    with builder.at(block):
+        copier.block(old)
+        last = operations(old)[-1]
+        builder.loc = last.location
+        builder.op("func.return", copier.values(last.operands))
+    return new
+
+
+class Normaliser(Copier):
+    def copy_scf_for(self, op: Operation) -> None:
+        lower, upper, step = self.values(op.operands[:3])
+        old = op.regions[0].blocks[0]
+        plain = isinstance(lower.type, IndexType) and _constant(lower) == 0 and _constant(step) == 1
+        trips = upper if plain else self._trips(lower, upper, step)
+        zero, one = self.b.index(0), self.b.index(1)
+        if _constant(trips) is None:
+            trips = self.b.integer("maxsi", trips, zero)
+        body = self.b.for_loop(zero, trips, one, self.values(op.operands[3:]))
+        self.map.update(zip(op.results, operation(body.owner).results, strict=True))
+        with self.b.at(body):
+            counter = body.arguments[0]
+            self.map[old.arguments[0]] = counter if plain else self._induction(counter, lower, step)
+            self.map.update(zip(list(old.arguments)[1:], list(body.arguments)[1:], strict=True))
+            self._body(old)
+
+    def _trips(self, lower: Value, upper: Value, step: Value) -> Value:
+        span = self.b.integer("subi", upper, lower)
+        trips = span if _constant(step) == 1 else self.b.integer("ceildivsi", span, step)
+        if not isinstance(trips.type, IndexType):
+            trips = self.b.value("arith.index_cast", [trips], IndexType.get())
+        return trips
+
+    def _induction(self, counter: Value, lower: Value, step: Value) -> Value:
+        if not isinstance(lower.type, IndexType):
+            counter = self.b.value("arith.index_cast", [counter], lower.type)
+        return self.b.integer("addi", lower, self.b.integer("muli", counter, step))
+
+    def _body(self, old: object) -> None:
+        self.block(old)  # type: ignore[arg-type]
+        last = operations(old)[-1]  # type: ignore[arg-type]
+        self.b.op("scf.yield", self.values(last.operands))
+
+    def copy_scf_while(self, op: Operation) -> None:
+        """Rotate: run `before` once outside, and once at the end of each trip."""
+        before, after = (region.blocks[0] for region in op.regions)
+        condition = operations(before)[-1]
+
+        def evaluate(arguments: list[Value]) -> list[Value]:
+            self.map.update(zip(before.arguments, arguments, strict=True))
+            self.block(before)
+            return self.values(condition.operands)
+
+        inits = evaluate(self.values(op.operands))
+        types = [value.type for value in inits]
+        loop = self.b.op("scf.while", inits, types, regions=2)
+        head = add_block(loop.regions[0], types, self.b.loc)
+        with self.b.at(head):
+            self.b.op("scf.condition", [head.arguments[0], *head.arguments])
+        body = add_block(loop.regions[1], types, self.b.loc)
+        with self.b.at(body):
+            self.map.update(zip(after.arguments, list(body.arguments)[1:], strict=True))
+            self.block(after)
+            self.b.op("scf.yield", evaluate(self.values(operations(after)[-1].operands)))
+        self.map.update(zip(op.results, list(loop.results)[1:], strict=True))
+
+    def copy_scf_parallel(self, op: Operation) -> None:
+        """A nest of scf.for that carries the reductions: the sequential order is one of those allowed."""
+        old = op.regions[0].blocks[0]
+        rank = len(old.arguments)
+        bounds = self.values(op.operands)
+        inits = bounds[3 * rank :]
+        reduce = operations(old)[-1]
+
+        def nest(axis: int, carried: list[Value]) -> list[Value]:
+            if axis == rank:
+                self.block(old)
+                return [self._combine(reduce, i, carried[i]) for i in range(len(carried))]
+            lower, upper, step = bounds[axis], bounds[rank + axis], bounds[2 * rank + axis]
+            zero, one = self.b.index(0), self.b.index(1)
+            trips = self.b.integer("maxsi", self._trips(lower, upper, step), zero)
+            body = self.b.for_loop(zero, trips, one, carried)
+            with self.b.at(body):
+                self.map[old.arguments[axis]] = self._induction(body.arguments[0], lower, step)
+                self.b.op("scf.yield", nest(axis + 1, list(body.arguments)[1:]))
+            return list(operation(body.owner).results)
+
+        self.map.update(zip(op.results, nest(0, inits), strict=True))
+
+    def _combine(self, reduce: Operation, i: int, accumulated: Value) -> Value:
+        block = reduce.regions[i].blocks[0]
+        self.map[block.arguments[0]] = accumulated
+        self.map[block.arguments[1]] = self.value(reduce.operands[i])
+        ops = operations(block)
+        for inner in ops[:-1]:
+            self.operation(inner)
+        return self.value(ops[-1].operands[0])
+
+    def copy_scf_forall(self, op: Operation) -> None:
+        raise refuse(op, "scf.forall has no derivative here", "run scf-forall-to-parallel first")
+
+    def copy_scf_index_switch(self, op: Operation) -> None:
+        """A chain of scf.if, one a case; the last `else` is the default."""
+        cases = [int(c) for c in op.attributes["cases"]]
+        types = [r.type for r in op.results]
+        selector = self.value(op.operands[0])
+
+        def region(index: int) -> None:
+            block = op.regions[index].blocks[0]
+            self.block(block)
+            self.b.op("scf.yield", self.values(operations(block)[-1].operands))
+
+        def chain(k: int) -> list[Value]:
+            here = self.b.index(cases[k])
+            equal = self.b.value("arith.cmpi", [selector, here], IntegerType.get_signless(1), {"predicate": _predicate(0)})
+            choice = self.b.op("scf.if", [equal], types, regions=2)
+            with self.b.at(add_block(choice.regions[0], [], self.b.loc)):
+                region(k + 1)
+            with self.b.at(add_block(choice.regions[1], [], self.b.loc)):
+                if k + 1 < len(cases):
+                    self.b.op("scf.yield", chain(k + 1))
+                else:
+                    region(0)
+            return list(choice.results)
+
+        if cases:
+            self.map.update(zip(op.results, chain(0), strict=True))
+        else:
+            block = op.regions[0].blocks[0]
+            self.block(block)
+            self.map.update(zip(op.results, self.values(operations(block)[-1].operands), strict=True))
+
+    def copy_scf_execute_region(self, op: Operation) -> None:
+        blocks = list(op.regions[0].blocks)
+        if len(blocks) != 1:
+            raise refuse(op, "scf.execute_region with branches inside", "run lift-cf-to-scf first")
+        self.block(blocks[0])
+        self.map.update(zip(op.results, self.values(operations(blocks[0])[-1].operands), strict=True))
+
+    def copy_memref_alloca(self, op: Operation) -> None:
+        """Stack memory inside a loop would grow the stack; the lowering moves small buffers back to the stack."""
+        new = self.b.op("memref.alloc", self.values(op.operands), [op.results[0].type], attributes_of(op))
+        self.map[op.results[0]] = new.results[0]
+
+    def copy_memref_dealloc(self, op: Operation) -> None:
+        """Dropped, unless a derivative put it there for memory that no block owns."""
+        if "autodiff.free" in op.attributes:
+            self.copy(op)
+
+    def copy_bufferization_dealloc(self, op: Operation) -> None:
+        raise refuse(op, "bufferization.dealloc before differentiation", "differentiate before deallocations are placed")
+
+
+def _constant(value: Value) -> int | None:
+    """The integer a value is, where an arith.constant says so."""
+    if isinstance(value, BlockArgument):
+        return None
+    op = operation(value.owner)
+    if op.name != "arith.constant":
+        return None
+    attribute = op.attributes["value"]
+    return attribute.value if isinstance(attribute, IntegerAttr) else None
+
+
+def _predicate(code: int) -> IntegerAttr:
+    return IntegerAttr.get(IntegerType.get_signless(64), code)
+
+
+def callee_name(op: Operation) -> str:
+    return FlatSymbolRefAttr(op.attributes["callee"]).value
+
+
+def function_type(op: Operation) -> Type:
+    return TypeAttr(op.attributes["function_type"]).value

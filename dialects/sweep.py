@@ -1,0 +1,174 @@
+"""The forward sweep of a frame: the primal program once more, ready to be recorded from.
+
+`Frame` is a primal block whose forward and reverse sweeps stand in one block: the function's body, or the body of a loop that is
+*replayed* (run again, iteration by iteration, in the reverse sweep; see plan.py). The function's sweep runs everything. A replay runs the
+slice that the adjoint needs, writes no memory from outside the iteration, and reads from the outer frame's tape what memory no longer holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlir.ir import Block, Operation, UnitAttr, Value
+
+from .activity import Activity
+from .augment import Augmenter
+from .builder import Builder, is_memref, operation
+from .caches import cache_type, pushed_type
+from .plan import Replay
+from .tangents import Shadow
+from .tape import Recorded, Scope
+
+if TYPE_CHECKING:
+    from .reverse import Reverse, ReverseScope
+
+
+@dataclass
+class Frame:
+    """A primal block with both sweeps in one place; `outer` is where it stands in the reverse sweep around it."""
+
+    old: Block
+    sweep: Sweep = field(init=False)
+    outer: ReverseScope | None = None
+
+    @property
+    def outer_frame(self) -> Frame | None:
+        return self.outer.parent.frame if self.outer is not None and self.outer.parent is not None else None
+
+
+class Sweep(Augmenter):
+    """Copies the frame's block forward; `scopes` holds the forward side of every block nested in it."""
+
+    def __init__(self, builder: Builder, activity: Activity, width: int, frame: Frame, taped: list[Recorded]):
+        super().__init__(builder, activity, width)
+        self.frame, self.taped = frame, taped
+        self.scopes: dict[Block, Scope] = {}
+        self.trip_counts: dict[Operation, Value] = {}
+        frame.sweep = self
+
+    def enter(self, op: Operation, old: Block, new: Block) -> None:
+        loop = op if op.name in ("scf.for", "scf.while") else None
+        self.scopes[old] = Scope(self, self.scopes.get(op.block), old, new, loop)
+
+    # while loops count their trips ---------------------------------------------------------------------------------
+    def trip_inits(self, op: Operation) -> list[Value]:
+        return [self.b.index(0)] if self.activity.region(op) else []
+
+    def count_trip(self, op: Operation, body: Block) -> list[Value]:
+        if not self.activity.region(op):
+            return []
+        return [self.b.integer("addi", list(body.arguments)[-1], self.b.index(1))]
+
+    def copy_scf_while(self, op: Operation) -> Operation:
+        new = super().copy_scf_while(op)
+        if self.activity.region(op):
+            self.trip_counts[op] = list(new.results)[-1]
+        return new
+
+    # memory --------------------------------------------------------------------------------------------------------
+    def copy_memref_alloc(self, op: Operation) -> None:
+        """A shadow is made here if the reverse sweep can see it: in the frame's own block, or where the memref travels on."""
+        result = op.results[0]
+        new = self.copy_plain(op)
+        if self.activity.memory(result) and (op.block == self.frame.old or self.travels(result)):
+            self.shadows[result] = self.zeroed_like(op, list(new.operands))
+
+    def copy_plain(self, op: Operation) -> Operation:
+        return Augmenter.copy(self, op)
+
+    def travels(self, memref: Value) -> bool:
+        return any(self.activity.objects.travels(o) for o in self.activity.objects.of(memref))
+
+    def zeroed_like(self, op: Operation, operands: Sequence[Value]) -> Shadow:
+        made = super().zeroed_like(op, operands)
+        if self.kept(op):
+            for memref in made:
+                operation(memref.owner).attributes["autodiff.keep"] = UnitAttr.get()
+        return made
+
+    def kept(self, op: Operation) -> bool:
+        """Whether the shadow of `op` outlives its block by other ways than SSA: the reverse of `op` frees it."""
+        return op.block != self.activity.function.regions[0].blocks[0] and self.travels(op.results[0])
+
+    def view_shadow(self, op: Operation, new: Operation) -> Shadow:
+        return super().view_shadow(op, new) if op.operands[0] in self.shadows else ()
+
+    def copy_autodiff_stop(self, op: Operation) -> None:
+        self.map[op.results[0]] = self.value(op.operands[0])
+
+    # caches of a derivative that is being differentiated -----------------------------------------------------------
+    def copy_autodiff_init(self, op: Operation) -> None:
+        new = self.copy_plain(op)
+        cache = op.results[0]
+        if not self.activity.cache(cache):
+            return
+        element = pushed_type(op)
+        if is_memref(element):
+            self.shadows[cache] = tuple(self.copy_again(new) for _ in range(self.width))
+        else:
+            self.shadows[cache] = (self.b.value("autodiff.init", [], cache_type(self.tangents.type(element))),)
+
+    def copy_again(self, new: Operation) -> Value:
+        return self.b.value(new.name, list(new.operands), new.results[0].type)
+
+    def copy_autodiff_push(self, op: Operation) -> None:
+        self.copy_plain(op)
+        cache, value = op.operands
+        if self.activity.cache(cache) and is_memref(value.type):
+            for c, s in zip(self.shadows[cache], self.shadow(value), strict=True):
+                self.b.op("autodiff.push", [c, s])
+
+    def copy_autodiff_pop(self, op: Operation) -> None:
+        self.copy_plain(op)
+        cache, result = op.operands[0], op.results[0]
+        if self.activity.cache(cache) and is_memref(result.type):
+            self.shadows[result] = tuple(self.b.value("autodiff.pop", [c], result.type) for c in self.shadows[cache])
+
+
+class ReplaySweep(Sweep):
+    """The slice of one iteration that its adjoint needs."""
+
+    def __init__(self, reverse: Reverse, frame: Frame, replay: Replay):
+        super().__init__(reverse.b, reverse.activity, reverse.width, frame, reverse.taped)
+        assert frame.outer is not None
+        self.reverse, self.replay = reverse, replay
+        #: Where the outer frame's tape is read: the counters of the loops between that frame and here.
+        self.indices = list(frame.outer.indices)
+
+    def value(self, old: Value) -> Value:
+        known = self.map.get(old)
+        return self.reverse.lookup(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
+
+    def shadow(self, old: Value) -> Shadow:
+        known = self.shadows.get(old)
+        return self.reverse.shadow(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
+
+    def operation(self, op: Operation) -> None:
+        if op in self.replay.wanted:
+            super().operation(op)
+
+    def block(self, old: Block, into: Block | None = None) -> None:
+        loop = operation(old.owner).name in ("scf.for", "scf.while") and old != self.frame.old
+        if loop:
+            self.indices.append(self.scopes[old].new.arguments[0])
+        super().block(old, into)
+        if loop:
+            self.indices.pop()
+
+    def copy_memref_load(self, op: Operation) -> None:
+        if op in self.replay.taped_loads:
+            self.map[op.results[0]] = self.reverse.read_outer(op.results[0], self)
+        else:
+            self.copy_plain(op)
+
+    def copy_memref_alloc(self, op: Operation) -> None:
+        result = op.results[0]
+        if self.activity.memory(result) and op.block == self.frame.old and self.travels(result):
+            self.copy_plain(op)  # its shadow was made, and taped, by the outer sweep
+        else:
+            super().copy_memref_alloc(op)
+
+    def carried(self, op: Operation) -> list[int]:
+        return self.replay.carried(op)

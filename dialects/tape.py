@@ -1,0 +1,129 @@
+"""The tape: where the forward sweep leaves values for the reverse sweep.
+
+A frame is a primal block whose forward and reverse sweeps are emitted one after the other in one block, so that its own values need no
+tape. A `Scope` is a block nested in a frame (a loop body or a branch); values in it that the reverse sweep asks for are recorded:
+- in a buffer allocated once, outside the outermost loop of the frame, with one axis for each loop around the scope, where all trip
+  counts are known there;
+- else (while loops, trip counts that depend on the iteration) on a cache, a stack that grows; see cache.py for its layout.
+A recording is made the first time a value is asked for, and the forward sweep is completed by the store or push then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlir.ir import Block, BlockArgument, InsertionPoint, Location, MemRefType, Operation, ShapedType, Type, Value
+
+from .builder import Builder, home, is_memref, operation
+from .caches import cache_type
+
+if TYPE_CHECKING:
+    from .sweep import Sweep
+
+
+@dataclass
+class Recorded:
+    """One taped value: for `explain` and for reading it back."""
+
+    value: Value
+    storage: Value
+    is_static: bool
+    popped: Value | None = None
+
+
+class Scope:
+    """The forward side of one block nested in a frame."""
+
+    def __init__(self, sweep: Sweep, parent: Scope | None, old: Block, new: Block, loop: Operation | None):
+        self.sweep, self.parent, self.old, self.new = sweep, parent, old, new
+        #: The copied op of the frame's own block that this scope is nested in.
+        self.root: Operation = parent.root if parent else operation(new.owner)
+        self.records: dict[Value, Recorded] = {}
+        self.shadow_records: dict[Value, tuple[Recorded, ...]] = {}
+        self.trip_records: dict[Operation, Recorded] = {}
+        self.trips: list[Value] = list(parent.trips) if parent else []
+        self.counters: list[Value] = list(parent.counters) if parent else []
+        self.is_static = parent.is_static if parent else True
+        if loop is not None:
+            trips = self._trips(loop)
+            if trips is None or not self.is_static:
+                self.is_static = False
+            else:
+                self.trips.append(trips)
+                self.counters.append(new.arguments[0])
+
+    def _trips(self, loop: Operation) -> Value | None:
+        """The trip count of `loop` as a value known before the frame's outermost loop."""
+        if loop.name != "scf.for":
+            return None
+        bound = loop.operands[1]
+        owner = home(bound)
+        if owner in self.sweep.scopes or owner == self.old:
+            return None
+        return self.sweep.value(bound)
+
+    # recording -----------------------------------------------------------------------------------------------------
+    def record(self, old: Value) -> Recorded:
+        made = self.records.get(old)
+        if made is None:
+            made = self.records[old] = self._record(old, self.sweep.map[old])
+        return made
+
+    def record_shadow(self, old: Value) -> tuple[Recorded, ...]:
+        made = self.shadow_records.get(old)
+        if made is None:
+            made = self.shadow_records[old] = tuple(self._record(old, s) for s in self.sweep.shadows[old])
+        return made
+
+    def record_trips(self, loop: Operation, trips: Value) -> Recorded:
+        made = self.trip_records.get(loop)
+        if made is None:
+            made = self.trip_records[loop] = self._record(trips, trips)
+        return made
+
+    def _record(self, old: Value, new: Value) -> Recorded:
+        builder = self.sweep.b
+        # Memrefs go on caches, whose memory the derivative of a derivative can follow.
+        static = self.is_static and not is_memref(old.type)
+        with builder.at(InsertionPoint(self.root), old.location):
+            storage = self._buffer(builder, old.type) if static else builder.value("autodiff.init", [], cache_type(old.type))
+        with builder.at(_after(new), old.location):
+            if static:
+                builder.store(new, storage, self.counters)
+            else:
+                builder.op("autodiff.push", [storage, new])
+        made = Recorded(old, storage, static)
+        self.sweep.taped.append(made)
+        return made
+
+    def _buffer(self, builder: Builder, element: Type) -> Value:
+        sizes = [_constant_trips(t) for t in self.trips]
+        shape = [ShapedType.get_dynamic_size() if s is None else s for s in sizes]
+        dynamic = [t for t, s in zip(self.trips, sizes, strict=True) if s is None]
+        with Location.unknown():
+            type_ = MemRefType.get(shape, element)
+        return builder.value("memref.alloc", dynamic, type_)
+
+
+def read(builder: Builder, recorded: Recorded, indices: list[Value], here: InsertionPoint, start: InsertionPoint) -> Value:
+    """The recorded value in the reverse sweep: loaded `here` by indices, or popped once at the `start` of the reverse block."""
+    if recorded.is_static:
+        with builder.at(here):
+            return builder.load(recorded.storage, indices)
+    if recorded.popped is None:
+        with builder.at(start):
+            recorded.popped = builder.value("autodiff.pop", [recorded.storage], recorded.value.type)
+    return recorded.popped
+
+
+def _constant_trips(trips: Value) -> int | None:
+    if isinstance(trips, BlockArgument) or operation(trips.owner).name != "arith.constant":
+        return None
+    return max(0, int(operation(trips.owner).attributes["value"].value))
+
+
+def _after(value: Value) -> InsertionPoint:
+    if isinstance(value, BlockArgument):
+        return InsertionPoint.at_block_begin(value.owner)
+    return InsertionPoint.after(operation(value.owner))

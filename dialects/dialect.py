@@ -1,8 +1,11 @@
 """The autodiff dialect, defined in IRDL so that MLIR itself verifies it.
 
-`forward` and `reverse` say which derivative of `callee` is wanted; the passes expand them (see pipeline.py). `augment` and
-`pullback` are the two halves of `reverse`, with a tape between them. `stop` is the identity with derivative zero. A `cache` is a
-stack on the tape: `init` makes it, `push` and `pop` fill and empty it, last in first out, until tape.py fixes its layout.
+`stop` is the identity with derivative zero. A `cache` is a stack on the tape: `init` makes it, `push` and `pop` fill and empty it, last in
+first out, until caches.py fixes its layout.
+
+Which derivative is wanted is said by a declaration: a private func.func without a body whose attributes name the function and the
+activities (see request.py). Calls of it are ordinary calls, which MLIR verifies, and the passes give it its body. (IRDL cannot
+say of an op that its operands may have any types, each its own.)
 """
 
 from __future__ import annotations
@@ -35,22 +38,6 @@ irdl.dialect @autodiff {
     %type = irdl.any
     irdl.operands(value: %type)
     irdl.results(result: %type)
-  }
-  irdl.operation @forward {
-    %any = irdl.any
-    %symbol = irdl.base "#builtin.symbol_ref"
-    %array = irdl.base "#builtin.array"
-    irdl.attributes {"callee" = %symbol, "activity" = %array, "returns" = %array}
-    irdl.operands(arguments: variadic %any)
-    irdl.results(results: variadic %any)
-  }
-  irdl.operation @reverse {
-    %any = irdl.any
-    %symbol = irdl.base "#builtin.symbol_ref"
-    %array = irdl.base "#builtin.array"
-    irdl.attributes {"callee" = %symbol, "activity" = %array, "returns" = %array}
-    irdl.operands(arguments: variadic %any)
-    irdl.results(results: variadic %any)
   }
 }
 """

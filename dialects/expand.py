@@ -1,85 +1,32 @@
-"""Expansion of one autodiff op: the derivative function that it asks for is made, and the op becomes a call of it."""
+"""The body of one derivative function, from the request that its declaration is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mlir.ir import ArrayAttr, Block, BoolAttr, FlatSymbolRefAttr, FunctionType, InsertionPoint, IntegerAttr, MemRefType, Module, Operation
-from mlir.ir import ShapedType, StringAttr, TypeAttr, UnitAttr, Value
+from mlir.ir import Block, InsertionPoint, MemRefType, Operation, ShapedType, UnitAttr, Value
 
 from .activity import Activity
 from .augment import Augmenter
 from .builder import Builder, is_memref, operation, operations
-from .errors import refuse
 from .forward import Forward
+from .request import Request
 from .reverse import Reverse
 from .sweep import Frame, Sweep
 from .tape import Recorded
 
-ACTIVITIES = frozenset({"const", "active", "duplicated", "duplicated_noneed"})
 
-
-@dataclass(frozen=True)
-class Request:
-    """What an autodiff op asks for."""
-
-    callee: str
-    activity: tuple[str, ...]
-    returns: tuple[str, ...]
-    width: int
-    primal: bool
-    strong_zero: bool
-
-    @staticmethod
-    def of(op: Operation) -> Request:
-        a = op.attributes
-        strings = lambda name: tuple(StringAttr(s).value for s in ArrayAttr(a[name]))  # noqa: E731
-        return Request(
-            FlatSymbolRefAttr(a["callee"]).value,
-            strings("activity"),
-            strings("returns"),
-            IntegerAttr(a["width"]).value if "width" in a else 1,
-            "primal" in a and BoolAttr(a["primal"]).value,
-            "strong_zero" in a and BoolAttr(a["strong_zero"]).value,
-        )
-
-
-def derivative(module: Module, op: Operation, function: Operation, name: str) -> list[Recorded]:
-    """Add to `module` the private function @name that gives what `op` asks for of `function` (in normal form).
-
-    Its arguments and results are those of `op`. Returns what reverse mode taped.
-    """
-    request = Request.of(op)
+def derivative(declaration: Operation, request: Request, function: Operation) -> list[Recorded]:
+    """Give `declaration` the body that `request` asks for of `function` (in normal form). Returns what reverse mode taped."""
+    request.check(declaration, function)
     entry = function.regions[0].blocks[0]
-    _check(op, request, entry)
     activity = Activity(function, request.activity, request.returns)
-    builder = Builder(InsertionPoint(module.body), function.location)
-    signature = FunctionType.get([o.type for o in op.operands], [r.type for r in op.results])
-    attributes = {
-        "sym_name": StringAttr.get(name),
-        "sym_visibility": StringAttr.get("private"),
-        "function_type": TypeAttr.get(signature),
-    }
-    new = builder.op("func.func", [], [], attributes, regions=1)
-    block = new.regions[0].blocks.append(*signature.inputs, arg_locs=[function.location] * len(signature.inputs))
+    builder = Builder(InsertionPoint(declaration), function.location)
+    signature = request.signature(function)
+    block = declaration.regions[0].blocks.append(*signature.inputs, arg_locs=[function.location] * len(signature.inputs))
     with builder.at(block):
-        if op.name == "autodiff.forward":
+        if request.mode == "forward":
             _forward(builder, request, activity, entry, block)
             return []
         return _reverse(builder, request, activity, entry, block)
-
-
-def _check(op: Operation, request: Request, entry: Block) -> None:
-    if len(request.activity) != len(entry.arguments):
-        raise refuse(op, f"@{request.callee} takes {len(entry.arguments)} arguments; {len(request.activity)} activities are given")
-    if len(request.returns) != len(operations(entry)[-1].operands):
-        found = len(operations(entry)[-1].operands)
-        raise refuse(op, f"@{request.callee} has {found} results; {len(request.returns)} activities are given for them")
-    unknown = set(request.activity + request.returns) - ACTIVITIES
-    if unknown:
-        raise refuse(op, f"unknown activity {sorted(unknown)[0]!r}", f"use one of {', '.join(sorted(ACTIVITIES))}")
-    if request.width < 1:
-        raise refuse(op, f"width {request.width}: at least one tangent is needed")
 
 
 def _bind(emitter: Augmenter, request: Request, entry: Block, block: Block) -> list[Value]:

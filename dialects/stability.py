@@ -71,7 +71,7 @@ class Stability:
             return True
         block: Block | None = common
         while block is not None and block != limit:
-            if block.owner.name in LOOPS:
+            if operation(block.owner).name in LOOPS:
                 return True
             block = operation(block.owner).block if block != self._entry else None
         first, second = ancestor_in(common, load), ancestor_in(common, write)

@@ -1,0 +1,119 @@
+"""What derivative is asked for: the attributes of a function that has no body yet.
+
+    func.func private @df(f64, memref<?xf64>, memref<?xf64>, f64) -> (f64, f64) attributes {
+      autodiff.reverse = @f, autodiff.activity = ["active", "duplicated"], autodiff.returns = ["active"], autodiff.primal }
+
+`autodiff.forward` or `autodiff.reverse` names the function. Activities: one an argument ("const", "active" (reverse), "duplicated",
+"duplicated_noneed"), one a result ("const", "active" (reverse: it has a seed), "duplicated" (forward: its tangent is returned)). Unit attributes:
+`autodiff.primal` (the primal results come first), `autodiff.strong_zero`, `autodiff.public` (the function is an entry). `autodiff.width = W : i64`.
+
+Arguments: for each of f's arguments the primal, then if duplicated its tangent (forward, scalar) or shadow (memref; W of them); in reverse a
+seed for each active result behind. Results: the primal ones if asked for; then in reverse the gradient of each active argument, in forward the
+tangent of each duplicated result. With W > 1 a scalar's tangent, seed or gradient is a `vector<Wx..>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlir.ir import ArrayAttr, FlatSymbolRefAttr, FunctionType, IntegerAttr, Operation, StringAttr, Type, TypeAttr, VectorType
+
+from .builder import is_differentiable, is_memref, operations
+from .errors import refuse
+
+MODES = ("forward", "reverse")
+ACTIVITIES = {
+    "forward": frozenset({"const", "duplicated", "duplicated_noneed"}),
+    "reverse": frozenset({"const", "active", "duplicated", "duplicated_noneed"}),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One derivative, as asked for."""
+
+    mode: str
+    callee: str
+    activity: tuple[str, ...]
+    returns: tuple[str, ...]
+    width: int
+    primal: bool
+    strong_zero: bool
+    public: bool
+
+    @staticmethod
+    def of(op: Operation) -> Request | None:
+        """The request that a function declaration is, or None."""
+        if op.name != "func.func" or list(op.regions[0].blocks):
+            return None
+        a = op.attributes
+        mode = next((m for m in MODES if f"autodiff.{m}" in a), None)
+        if mode is None:
+            return None
+        return Request(
+            mode,
+            FlatSymbolRefAttr(a[f"autodiff.{mode}"]).value,
+            _strings(op, "autodiff.activity"),
+            _strings(op, "autodiff.returns"),
+            IntegerAttr(a["autodiff.width"]).value if "autodiff.width" in a else 1,
+            "autodiff.primal" in a,
+            "autodiff.strong_zero" in a,
+            "autodiff.public" in a,
+        )
+
+    def check(self, declaration: Operation, function: Operation) -> None:
+        """Refuse a request that does not fit `function`: wrong numbers, activities or types."""
+        entry = function.regions[0].blocks[0]
+        arguments = [a.type for a in entry.arguments]
+        results = [v.type for v in operations(entry)[-1].operands]
+        for what, types, given in (("arguments", arguments, self.activity), ("results", results, self.returns)):
+            if len(types) != len(given):
+                raise refuse(declaration, f"@{self.callee} has {len(types)} {what}; {len(given)} activities are given for them")
+        for kind in self.activity + self.returns:
+            if kind not in ACTIVITIES[self.mode]:
+                known = ", ".join(sorted(ACTIVITIES[self.mode]))
+                raise refuse(declaration, f"no activity {kind!r} in {self.mode} mode", f"use one of {known}")
+        if self.width < 1:
+            raise refuse(declaration, f"width {self.width}: at least one tangent is needed")
+        for i, (type_, kind) in enumerate(zip(arguments, self.activity, strict=True)):
+            if kind == "active" and not is_differentiable(type_):
+                raise refuse(declaration, f"argument {i} of type {type_} cannot be active", "arrays are duplicated, integers const")
+            if kind.startswith("duplicated") and not (is_memref(type_) or self.mode == "forward" and is_differentiable(type_)):
+                raise refuse(declaration, f"argument {i} of type {type_} cannot be duplicated in {self.mode} mode")
+        expected = self.signature(function)
+        found = TypeAttr(declaration.attributes["function_type"]).value
+        if expected != found:
+            raise refuse(declaration, f"this derivative of @{self.callee} has type {expected}, it is declared as {found}")
+
+    def signature(self, function: Operation) -> FunctionType:
+        """The type of the derivative function."""
+        entry = function.regions[0].blocks[0]
+        arguments = [a.type for a in entry.arguments]
+        results = [v.type for v in operations(entry)[-1].operands]
+        inputs: list[Type] = []
+        outputs = list(results) if self.primal else []
+        for type_, kind in zip(arguments, self.activity, strict=True):
+            inputs.append(type_)
+            if kind.startswith("duplicated"):
+                inputs += self.tangent_types(type_)
+        for type_, kind in zip(results, self.returns, strict=True):
+            if kind != "const":
+                (inputs if self.mode == "reverse" else outputs).extend(self.tangent_types(type_))
+        if self.mode == "reverse":
+            outputs += [t for a, k in zip(arguments, self.activity, strict=True) if k == "active" for t in self.tangent_types(a)]
+        return FunctionType.get(inputs, outputs)
+
+    def tangent_types(self, type_: Type) -> list[Type]:
+        if is_memref(type_):
+            return [type_] * self.width
+        if self.width == 1:
+            return [type_]
+        if isinstance(type_, VectorType):
+            return [VectorType.get([self.width, *type_.shape], type_.element_type)]
+        return [VectorType.get([self.width], type_)]
+
+
+def _strings(op: Operation, name: str) -> tuple[str, ...]:
+    if name not in op.attributes or not isinstance(op.attributes[name], ArrayAttr):
+        raise refuse(op, f"a derivative is asked for without {name}", "give an array with one string for each argument or result")
+    return tuple(StringAttr(s).value for s in ArrayAttr(op.attributes[name]))

@@ -90,7 +90,14 @@ class Activity:
                     self._useful.add(value)
 
     def _size(self) -> tuple[int, ...]:
-        sets = (self._varied, self._useful, self._varied_objects, self._useful_objects, self._varied_caches, self._useful_caches)
+        sets = (
+            self._varied,
+            self._useful,
+            self._varied_objects,
+            self._useful_objects,
+            self._varied_caches,
+            self._useful_caches,
+        )
         return tuple(len(s) for s in sets)
 
     def _fixpoint(self, step: object, ops: list[Operation]) -> None:
@@ -186,7 +193,11 @@ class Activity:
     # memory --------------------------------------------------------------------------------------------------------
     def _refuse_constant_targets(self) -> None:
         for memory in self.objects.all:
-            if memory.argument is None or self.arguments[memory.argument] != "const" or memory not in self._varied_objects:
+            if (
+                memory.argument is None
+                or self.arguments[memory.argument] != "const"
+                or memory not in self._varied_objects
+            ):
                 continue
             for op in memory.writers:
                 if self._writes_varied(op):

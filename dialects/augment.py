@@ -54,11 +54,12 @@ class Augmenter(Copier):
                 values += self.extra(old)
         return values
 
-    def arrive(self, targets: Sequence[Value], values: Sequence[Value]) -> None:
+    def arrive(self, targets: Sequence[Value], values: Sequence[Value], carried: Sequence[Value] | None = None) -> None:
+        """`values` reach `targets`; where `targets` are results of a loop, what travels beside is as for the `carried` arguments."""
         self.map.update(zip(targets, values))  # noqa: B905  what travels beside comes behind
         rest = list(values)[len(targets) :]
-        for target in targets:
-            count = len(self.extra_types(target))
+        for target, like in zip(targets, carried or targets, strict=True):
+            count = len(self.extra_types(like))
             if count:
                 self.set_extra(target, rest[:count])
                 del rest[:count]
@@ -84,7 +85,7 @@ class Augmenter(Copier):
             self.block(old)
             self.b.op("scf.yield", self.travel(pick(yielded(old), keep), arguments))
         new = operation(body.owner)
-        self.arrive(pick(list(op.results), keep), list(new.results))
+        self.arrive(pick(list(op.results), keep), list(new.results), arguments)
         return new
 
     def copy_scf_while(self, op: Operation) -> Operation:
@@ -105,7 +106,7 @@ class Augmenter(Copier):
             self.block(old)
             counted = self.count_trip(op, body)
             self.b.op("scf.yield", self.travel(pick(yielded(old), keep), arguments) + counted)
-        self.arrive(pick(list(op.results), keep), list(new.results))
+        self.arrive(pick(list(op.results), keep), list(new.results), arguments)
         return new
 
     def copy_scf_if(self, op: Operation) -> Operation:

@@ -12,6 +12,7 @@ from mlir.ir import (
     BlockArgument,
     ComplexType,
     DenseElementsAttr,
+    DenseI32ArrayAttr,
     FloatAttr,
     IndexType,
     InsertionPoint,
@@ -131,10 +132,18 @@ class Builder:
         regions: int = 0,
     ) -> Operation:
         return Operation.create(
-            name, results=list(results), operands=list(operands), attributes=attributes, loc=self.loc, ip=self.ip, regions=regions
+            name,
+            results=list(results),
+            operands=list(operands),
+            attributes=attributes,
+            loc=self.loc,
+            ip=self.ip,
+            regions=regions,
         )
 
-    def value(self, name: str, operands: Sequence[Value], result: Type, attributes: dict[str, Attribute] | None = None) -> Value:
+    def value(
+        self, name: str, operands: Sequence[Value], result: Type, attributes: dict[str, Attribute] | None = None
+    ) -> Value:
         return self.op(name, operands, [result], attributes).results[0]
 
     def rule(self, emit: Callable[..., Value], *arguments: Any) -> Value:
@@ -175,6 +184,10 @@ class Builder:
         return self.value(f"arith.{name}", [a, b], a.type)
 
     # memory --------------------------------------------------------------------------------------------------------
+    def alloc(self, type_: Type, sizes: Sequence[Value] = (), attributes: dict[str, Attribute] | None = None) -> Value:
+        segments = DenseI32ArrayAttr.get([len(sizes), 0])
+        return self.value("memref.alloc", sizes, type_, {"operandSegmentSizes": segments, **(attributes or {})})
+
     def dim(self, memref: Value, axis: int) -> Value:
         size = MemRefType(memref.type).shape[axis]
         if size != ShapedType.get_dynamic_size():
@@ -214,5 +227,3 @@ class Builder:
         types = [value.type for value in inits]
         op = self.op("scf.for", [lower, upper, step, *inits], types, regions=1)
         return op.regions[0].blocks.append(IndexType.get(), *types, arg_locs=[self.loc] * (1 + len(types)))
-
-

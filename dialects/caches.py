@@ -6,7 +6,18 @@ counts what is in it. A push to a full buffer doubles it (amortised, a push cost
 
 from __future__ import annotations
 
-from mlir.ir import InsertionPoint, IndexType, IntegerAttr, IntegerType, MemRefType, Operation, ShapedType, Type, UnitAttr, Value
+from mlir.ir import (
+    InsertionPoint,
+    IndexType,
+    IntegerAttr,
+    IntegerType,
+    MemRefType,
+    Operation,
+    ShapedType,
+    Type,
+    UnitAttr,
+    Value,
+)
 
 from .builder import Builder, operation, walk
 from .copier import add_block
@@ -54,13 +65,13 @@ class _Cache:
     def __init__(self, builder: Builder, element: Type):
         self.b = builder
         self.buffer_type = MemRefType.get([ShapedType.get_dynamic_size()], element)
-        self.count = builder.value("memref.alloc", [], MemRefType.get([], IndexType.get()))
-        self.cell = builder.value("memref.alloc", [], MemRefType.get([], self.buffer_type))
+        self.count = builder.alloc(MemRefType.get([], IndexType.get()))
+        self.cell = builder.alloc(MemRefType.get([], self.buffer_type))
         builder.store(builder.index(0), self.count, [])
         builder.store(self._buffer(builder.index(_FIRST_CAPACITY)), self.cell, [])
 
     def _buffer(self, size: Value) -> Value:
-        return self.b.value("memref.alloc", [size], self.buffer_type, {"autodiff.keep": UnitAttr.get()})
+        return self.b.alloc(self.buffer_type, [size], {"autodiff.keep": UnitAttr.get()})
 
     def push(self, value: Value) -> None:
         b = self.b

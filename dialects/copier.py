@@ -9,8 +9,6 @@ from mlir.ir import Block, InsertionPoint, Location, Operation, Type, Value
 
 from .builder import Builder, operations
 
-TERMINATORS = frozenset({"func.return", "scf.yield", "scf.condition"})
-
 
 class Copier:
     """Copies blocks; a subclass adds a method `copy_<dialect>_<op>` for each op that it treats in a way of its own."""
@@ -32,9 +30,8 @@ class Copier:
             with self.b.at(into):
                 self.block(old)
             return
-        for op in operations(old):
-            if op.name not in TERMINATORS:
-                self.operation(op)
+        for op in operations(old)[:-1]:
+            self.operation(op)
 
     def operation(self, op: Operation) -> None:
         method = self._methods.get(op.name)

@@ -22,7 +22,9 @@ _READS = frozenset({"memref.load", "vector.load"})
 
 def remove_dead_code(function: Operation) -> None:
     """Sweep `function` in place."""
-    if any(op.name.startswith("scf.") and op.name not in (*_REGIONS, "scf.yield", "scf.condition") for op in walk(function)):
+    if any(
+        op.name.startswith("scf.") and op.name not in (*_REGIONS, "scf.yield", "scf.condition") for op in walk(function)
+    ):
         return
     _Sweeper(function).run()
 
@@ -64,13 +66,13 @@ class _Sweeper:
                 return
             op = operation(block.owner)
             position = value.arg_number - (1 if op.name == "scf.for" else 0)
-            if op.name in _REGIONS and position >= 0:
+            if op.name in _REGIONS and position >= 0 and (op.name != "scf.while" or _plain(op)):
                 self._carry(op, position)
             else:
                 self._keep(op)
             return
         op = operation(value.owner)
-        if op.name in _REGIONS:
+        if op.name in _REGIONS and (op.name != "scf.while" or _plain(op)):
             self._carry(op, list(op.results).index(value))
         else:
             self._keep(op)
@@ -111,21 +113,16 @@ class _Sweeper:
                 self._keep_writers(value)
 
     def _keep_while(self, op: Operation) -> None:
-        """The whole `before` region, and all that it forwards, unless it is the plain one of the normal form."""
-        before = op.regions[0].blocks[0]
-        ops = operations(before)
-        plain = len(ops) == 1 and list(ops[0].operands)[1:] == list(before.arguments) and ops[0].operands[0] == before.arguments[0]
-        if plain:
+        """The condition; of a loop that is not in normal form, everything."""
+        if _plain(op):
             self._carry(op, 0)
             return
-        for i in range(len(op.results)):
-            self._carry_all(op, i)
-        for inner in ops:
-            self._keep(inner)
-
-    def _carry_all(self, op: Operation, i: int) -> None:
-        self.kept.setdefault(op, set()).add(i)
-        self.todo += [*op.operands, *yielded(op.regions[1].blocks[0])]
+        self.kept[op] = set(range(len(op.results)))
+        self.todo += [
+            *op.operands,
+            *operations(op.regions[0].blocks[0])[-1].operands,
+            *yielded(op.regions[1].blocks[0]),
+        ]
 
     def _keep_writers(self, memref: Value) -> None:
         for memory in self.objects.of(memref):
@@ -138,22 +135,42 @@ class _Sweeper:
             if op not in self.live:
                 op.erase()
             elif op.name in _REGIONS:
+                keep = sorted(self.kept.get(op, ()))
+                if len(keep) < len(op.results):
+                    self._release(op, set(keep))
                 for region in op.regions:
                     for inner in region.blocks:
                         self._sweep(inner)
-                keep = sorted(self.kept.get(op, ()))
                 if len(keep) < len(op.results):
                     self._narrow(op, keep)
 
+    def _release(self, op: Operation, keep: set[int]) -> None:
+        """End the uses that the terminators make of values that are carried for nobody."""
+        for region in list(op.regions)[-1 if op.name == "scf.while" else 0 :]:
+            for block in region.blocks:
+                last = operations(block)[-1]
+                b = Builder(InsertionPoint(last), last.location)
+                offset = 1 if op.name == "scf.for" else 0
+                for i in range(len(last.operands)):
+                    if i not in keep:
+                        here = (
+                            b.value("ub.poison", [], last.operands[i].type)
+                            if op.name == "scf.if"
+                            else block.arguments[offset + i]
+                        )
+                        last.operands[i] = here
+                        if op.name == "scf.if":
+                            self.live.add(operation(here.owner))
+
     def _narrow(self, op: Operation, keep: list[int]) -> None:
         """Rebuild `op` with only the carried values (or results) number `keep`."""
-        if op.name == "scf.while" and list(op.regions[0].blocks[0].arguments) and not _plain(op):
-            return
         b = Builder(InsertionPoint(op), op.location)
         results = pick(list(op.results), keep)
         first = 3 if op.name == "scf.for" else 0
-        operands = list(op.operands)[:1] if op.name == "scf.if" else (
-            list(op.operands)[:first] + pick(list(op.operands)[first:], keep)
+        operands = (
+            list(op.operands)[:1]
+            if op.name == "scf.if"
+            else (list(op.operands)[:first] + pick(list(op.operands)[first:], keep))
         )
         new = b.op(op.name, operands, [r.type for r in results], attributes_of(op), regions=len(op.regions))
         for old_region, new_region in zip(op.regions, new.regions, strict=True):
@@ -185,5 +202,3 @@ def _plain(op: Operation) -> bool:
     ops = operations(op.regions[0].blocks[0])
     arguments = list(op.regions[0].blocks[0].arguments)
     return len(ops) == 1 and ops[0].operands[0] == arguments[0] and list(ops[0].operands)[1:] == arguments
-
-

@@ -21,7 +21,9 @@ def derivative(declaration: Operation, request: Request, function: Operation) ->
     activity = Activity(function, request.activity, request.returns)
     builder = Builder(InsertionPoint(declaration), function.location)
     signature = request.signature(function)
-    block = declaration.regions[0].blocks.append(*signature.inputs, arg_locs=[function.location] * len(signature.inputs))
+    block = declaration.regions[0].blocks.append(
+        *signature.inputs, arg_locs=[function.location] * len(signature.inputs)
+    )
     with builder.at(block):
         if request.mode == "forward":
             _forward(builder, request, activity, entry, block)
@@ -50,7 +52,7 @@ def _scratch(b: Builder, memref: Value) -> Value:
     """Zeroed memory shaped like a Const argument that some memref may point to as well as to active memory."""
     type_ = MemRefType(memref.type)
     dynamic = [b.dim(memref, i) for i, size in enumerate(type_.shape) if size == ShapedType.get_dynamic_size()]
-    made = b.value("memref.alloc", dynamic, MemRefType.get(type_.shape, type_.element_type))
+    made = b.alloc(MemRefType.get(type_.shape, type_.element_type), dynamic)
     b.fill_zero(made)
     return made if made.type == type_ else b.value("memref.cast", [made], type_)
 

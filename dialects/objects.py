@@ -132,11 +132,13 @@ def flows(op: Operation) -> list[tuple[Value, Value]]:
         carried, yielded = list(body.arguments)[1:], list(operations(body)[-1].operands)
         return carry(list(op.operands)[3:], carried, yielded, list(op.results))
     if name == "scf.while":
-        body = op.regions[1].blocks[0]
-        head = op.regions[0].blocks[0]
-        yielded = list(operations(body)[-1].operands)
-        pairs = carry(list(op.operands), list(body.arguments), yielded, list(op.results))
-        return pairs + list(zip(op.operands, head.arguments, strict=True)) + list(zip(yielded, head.arguments, strict=True))
+        before, after = (region.blocks[0] for region in op.regions)
+        forwarded = list(operations(before)[-1].operands)[1:]
+        pairs = [
+            *zip(op.operands, before.arguments, strict=True),
+            *zip(operations(after)[-1].operands, before.arguments, strict=True),
+        ]
+        return pairs + [*zip(forwarded, after.arguments, strict=True), *zip(after.arguments, op.results, strict=True)]
     if name == "scf.if":
         pairs = []
         for region in op.regions:
@@ -146,10 +148,12 @@ def flows(op: Operation) -> list[tuple[Value, Value]]:
     return []
 
 
-def carry(inits: list[Value], carried: list[Value], yielded: list[Value], results: list[Value]) -> list[tuple[Value, Value]]:
+def carry(
+    inits: list[Value], carried: list[Value], yielded: list[Value], results: list[Value]
+) -> list[tuple[Value, Value]]:
     pairs: list[tuple[Value, Value]] = []
     for init, argument, end, result in zip(inits, carried, yielded, results, strict=True):
-        pairs += [(init, argument), (end, argument), (init, result), (end, result)]
+        pairs += [(init, argument), (end, argument), (argument, result)]
     return pairs
 
 

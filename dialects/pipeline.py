@@ -22,7 +22,9 @@ from .structure import callee_name, normalise
 from .tape import Recorded
 
 #: What is optimised before differentiation is not taped, recomputed or differentiated after it.
-BEFORE = "inline,func.func(convert-linalg-to-loops,lower-affine),lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
+BEFORE = (
+    "inline,func.func(convert-linalg-to-loops,lower-affine),lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
+)
 #: After the normal form, which canonicalize would undo.
 NORMAL = "loop-invariant-code-motion,cse"
 AFTER = "canonicalize,cse,loop-invariant-code-motion,cse"
@@ -42,12 +44,9 @@ def differentiate(module: Module) -> list[Expansion]:
     dialect.load(module.context)
     done: list[Expansion] = []
     with module.context, Location.unknown():
-        while True:
-            pending = [(op, r) for op in _functions(module) if (r := Request.of(op)) is not None]
-            if not pending:
-                break
+        while _pending(module):
             _run(module, BEFORE)
-            done.append(_expand(module, *_innermost(module, pending)))
+            done.append(_expand(module, *_innermost(module, _pending(module))))
         for op in walk_functions(module):
             lower_caches(op)
             remove_dead_code(op)
@@ -60,8 +59,9 @@ def differentiate(module: Module) -> list[Expansion]:
 def _expand(module: Module, declaration: Operation, request: Request) -> Expansion:
     name = symbol(declaration)
     function = _function(module, declaration, request.callee)
-    normal = normalise(module, function, f"{name}.normal")
+    normalise(module, function, f"{name}.normal")
     _run(module, NORMAL)
+    normal = _function(module, declaration, f"{name}.normal")
     taped = derivative(declaration, request, normal)
     normal.erase()
     for attribute in [a for a in declaration.attributes if a.startswith("autodiff.")]:
@@ -72,13 +72,19 @@ def _expand(module: Module, declaration: Operation, request: Request) -> Expansi
     return Expansion(request, name, taped)
 
 
+def _pending(module: Module) -> list[tuple[Operation, Request]]:
+    return [(op, r) for op in _functions(module) if (r := Request.of(op)) is not None]
+
+
 def _innermost(module: Module, pending: list[tuple[Operation, Request]]) -> tuple[Operation, Request]:
     """A request whose function calls no other request, however deep."""
     names = {symbol(op) for op, _ in pending}
     for op, request in pending:
         if not _reaches(module, request.callee, op, names, set()):
             return op, request
-    raise refuse(pending[0][0], "a derivative of a function that asks for its own derivative", "recursion is not supported")
+    raise refuse(
+        pending[0][0], "a derivative of a function that asks for its own derivative", "recursion is not supported"
+    )
 
 
 def _reaches(module: Module, name: str, at: Operation, targets: set[str], seen: set[str]) -> bool:

@@ -16,7 +16,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlir.ir import ArrayAttr, FlatSymbolRefAttr, FunctionType, IntegerAttr, Operation, StringAttr, Type, TypeAttr, VectorType
+from mlir.ir import (
+    ArrayAttr,
+    FlatSymbolRefAttr,
+    FunctionType,
+    IntegerAttr,
+    Operation,
+    StringAttr,
+    Type,
+    TypeAttr,
+    VectorType,
+)
 
 from .builder import is_differentiable, is_memref, operations
 from .errors import refuse
@@ -68,7 +78,9 @@ class Request:
         results = [v.type for v in operations(entry)[-1].operands]
         for what, types, given in (("arguments", arguments, self.activity), ("results", results, self.returns)):
             if len(types) != len(given):
-                raise refuse(declaration, f"@{self.callee} has {len(types)} {what}; {len(given)} activities are given for them")
+                raise refuse(
+                    declaration, f"@{self.callee} has {len(types)} {what}; {len(given)} activities are given for them"
+                )
         for kind in self.activity + self.returns:
             if kind not in ACTIVITIES[self.mode]:
                 known = ", ".join(sorted(ACTIVITIES[self.mode]))
@@ -77,13 +89,21 @@ class Request:
             raise refuse(declaration, f"width {self.width}: at least one tangent is needed")
         for i, (type_, kind) in enumerate(zip(arguments, self.activity, strict=True)):
             if kind == "active" and not is_differentiable(type_):
-                raise refuse(declaration, f"argument {i} of type {type_} cannot be active", "arrays are duplicated, integers const")
-            if kind.startswith("duplicated") and not (is_memref(type_) or self.mode == "forward" and is_differentiable(type_)):
+                raise refuse(
+                    declaration,
+                    f"argument {i} of type {type_} cannot be active",
+                    "arrays are duplicated, integers const",
+                )
+            if kind.startswith("duplicated") and not (
+                is_memref(type_) or self.mode == "forward" and is_differentiable(type_)
+            ):
                 raise refuse(declaration, f"argument {i} of type {type_} cannot be duplicated in {self.mode} mode")
         expected = self.signature(function)
         found = TypeAttr(declaration.attributes["function_type"]).value
         if expected != found:
-            raise refuse(declaration, f"this derivative of @{self.callee} has type {expected}, it is declared as {found}")
+            raise refuse(
+                declaration, f"this derivative of @{self.callee} has type {expected}, it is declared as {found}"
+            )
 
     def signature(self, function: Operation) -> FunctionType:
         """The type of the derivative function."""
@@ -100,7 +120,9 @@ class Request:
             if kind != "const":
                 (inputs if self.mode == "reverse" else outputs).extend(self.tangent_types(type_))
         if self.mode == "reverse":
-            outputs += [t for a, k in zip(arguments, self.activity, strict=True) if k == "active" for t in self.tangent_types(a)]
+            outputs += [
+                t for a, k in zip(arguments, self.activity, strict=True) if k == "active" for t in self.tangent_types(a)
+            ]
         return FunctionType.get(inputs, outputs)
 
     def tangent_types(self, type_: Type) -> list[Type]:
@@ -115,5 +137,7 @@ class Request:
 
 def _strings(op: Operation, name: str) -> tuple[str, ...]:
     if name not in op.attributes or not isinstance(op.attributes[name], ArrayAttr):
-        raise refuse(op, f"a derivative is asked for without {name}", "give an array with one string for each argument or result")
+        raise refuse(
+            op, f"a derivative is asked for without {name}", "give an array with one string for each argument or result"
+        )
     return tuple(StringAttr(s).value for s in ArrayAttr(op.attributes[name]))

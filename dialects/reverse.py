@@ -81,7 +81,7 @@ class Reverse(MemoryAdjoints):
             with self.b.at(scope.here(), op.location):
                 made = []
                 for _ in range(self.width):
-                    memref = self.b.value("memref.alloc", sizes, old.type)
+                    memref = self.b.alloc(old.type, sizes)
                     self.b.fill_zero(memref)
                     made.append(memref)
                 return tuple(made)
@@ -222,7 +222,10 @@ class Reverse(MemoryAdjoints):
                 sweep.block(body)
                 inner.swept()
             self.block(inner)
-            self.b.op("scf.yield", [self.take_or_zero(arguments[i]) for i in moving] + [self.take_or_zero(v) for v in captures])
+            self.b.op(
+                "scf.yield",
+                [self.take_or_zero(arguments[i]) for i in moving] + [self.take_or_zero(v) for v in captures],
+            )
         scope.cursor = None
         self.adjoint = outer
         results = list(operation(new.owner).results)
@@ -234,5 +237,3 @@ class Reverse(MemoryAdjoints):
     def root(self, sweep: Sweep, block: Block) -> ReverseScope:
         """The reverse scope of the function's own frame, whose reverse sweep goes on at the end of `block`."""
         return ReverseScope(sweep.frame, None, sweep.frame.old, block, sweep.map, sweep.shadows)
-
-

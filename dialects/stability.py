@@ -56,7 +56,11 @@ class Stability:
             return self.stable(load, frame.outer_frame)
         root, _ = chain(memref)
         own = len(objects) == 1 and next(iter(objects)).allocation is not None
-        limit = home(root) if own and root in [o.value for o in objects] and not self.escapes(next(iter(objects))) else frame.old
+        limit = (
+            home(root)
+            if own and root in [o.value for o in objects] and not self.escapes(next(iter(objects)))
+            else frame.old
+        )
         return not any(self._may_follow(load, w, limit) for o in objects for w in o.writers)
 
     def escapes(self, memory: MemoryObject) -> bool:

@@ -10,7 +10,19 @@ private copy in which
 
 from __future__ import annotations
 
-from mlir.ir import FlatSymbolRefAttr, IndexType, InsertionPoint, IntegerAttr, IntegerType, Module, Operation, StringAttr, Type, TypeAttr, Value
+from mlir.ir import (
+    FlatSymbolRefAttr,
+    IndexType,
+    InsertionPoint,
+    IntegerAttr,
+    IntegerType,
+    Module,
+    Operation,
+    StringAttr,
+    Type,
+    TypeAttr,
+    Value,
+)
 from mlir.ir import BlockArgument
 
 from .builder import Builder, operation, operations
@@ -24,7 +36,10 @@ def normalise(module: Module, function: Operation, name: str) -> Operation:
     if len(blocks) != 1:
         raise refuse(function, "unstructured control flow is left in the function", "run lift-cf-to-scf first")
     builder = Builder(InsertionPoint(module.body), function.location)
-    attributes = attributes_of(function) | {"sym_name": StringAttr.get(name), "sym_visibility": StringAttr.get("private")}
+    attributes = attributes_of(function) | {
+        "sym_name": StringAttr.get(name),
+        "sym_visibility": StringAttr.get("private"),
+    }
     attributes.pop("llvm.emit_c_interface", None)
     new = builder.op("func.func", [], [], attributes, regions=1)
     old = blocks[0]
@@ -144,7 +159,9 @@ class Normaliser(Copier):
 
         def chain(k: int) -> list[Value]:
             here = self.b.index(cases[k])
-            equal = self.b.value("arith.cmpi", [selector, here], IntegerType.get_signless(1), {"predicate": _predicate(0)})
+            equal = self.b.value(
+                "arith.cmpi", [selector, here], IntegerType.get_signless(1), {"predicate": _predicate(0)}
+            )
             choice = self.b.op("scf.if", [equal], types, regions=2)
             with self.b.at(add_block(choice.regions[0], [], self.b.loc)):
                 region(k + 1)
@@ -180,7 +197,9 @@ class Normaliser(Copier):
             self.copy(op)
 
     def copy_bufferization_dealloc(self, op: Operation) -> None:
-        raise refuse(op, "bufferization.dealloc before differentiation", "differentiate before deallocations are placed")
+        raise refuse(
+            op, "bufferization.dealloc before differentiation", "differentiate before deallocations are placed"
+        )
 
 
 def _constant(value: Value) -> int | None:

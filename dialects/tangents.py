@@ -58,5 +58,3 @@ class Tangents:
 
 def _position(lane: int) -> dict[str, DenseI64ArrayAttr]:
     return {"static_position": DenseI64ArrayAttr.get([lane])}
-
-

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Recorded:
     """One taped value: for `explain` and for reading it back."""
 
-    value: Value
+    type: Type
+    location: Location
     storage: Value
     is_static: bool
     popped: Value | None = None
@@ -87,13 +88,15 @@ class Scope:
         # Memrefs go on caches, whose memory the derivative of a derivative can follow.
         static = self.is_static and not is_memref(old.type)
         with builder.at(InsertionPoint(self.root), old.location):
-            storage = self._buffer(builder, old.type) if static else builder.value("autodiff.init", [], cache_type(old.type))
+            storage = (
+                self._buffer(builder, old.type) if static else builder.value("autodiff.init", [], cache_type(old.type))
+            )
         with builder.at(_after(new), old.location):
             if static:
                 builder.store(new, storage, self.counters)
             else:
                 builder.op("autodiff.push", [storage, new])
-        made = Recorded(old, storage, static)
+        made = Recorded(old.type, new.location, storage, static)
         self.sweep.taped.append(made)
         return made
 
@@ -103,17 +106,19 @@ class Scope:
         dynamic = [t for t, s in zip(self.trips, sizes, strict=True) if s is None]
         with Location.unknown():
             type_ = MemRefType.get(shape, element)
-        return builder.value("memref.alloc", dynamic, type_)
+        return builder.alloc(type_, dynamic)
 
 
-def read(builder: Builder, recorded: Recorded, indices: list[Value], here: InsertionPoint, start: InsertionPoint) -> Value:
+def read(
+    builder: Builder, recorded: Recorded, indices: list[Value], here: InsertionPoint, start: InsertionPoint
+) -> Value:
     """The recorded value in the reverse sweep: loaded `here` by indices, or popped once at the `start` of the reverse block."""
     if recorded.is_static:
         with builder.at(here):
             return builder.load(recorded.storage, indices)
     if recorded.popped is None:
         with builder.at(start):
-            recorded.popped = builder.value("autodiff.pop", [recorded.storage], recorded.value.type)
+            recorded.popped = builder.value("autodiff.pop", [recorded.storage], recorded.type)
     return recorded.popped
 
 

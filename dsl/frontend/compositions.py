@@ -1,0 +1,427 @@
+"""Elementwise functions that are no single operation: how they are composed of others, so that the derivative comes by itself.
+
+Each takes and gives MLIR numbers, or is the emission of a Function (see `functions`).
+"""
+
+from __future__ import annotations
+
+import math as python_math
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+from mlir import ir
+from mlir.dialects import arith, math, scf
+from mlir.dialects import complex as complex_
+
+from .. import types
+from . import arithmetic, casts
+from .functions import Emit, Result
+from .math_rules import Formula, emit_float, joined, python_float
+from .scalars import compare_numbers, describe
+from .values import Builder, Value
+
+_I = arith.CmpIPredicate
+_F = arith.CmpFPredicate
+
+
+def _type_of(value: Value) -> types.Scalar:
+    assert isinstance(value.type, types.Scalar)
+    return value.type
+
+
+# --- real formulas
+
+
+def log_add_exp(f: Formula, x: ir.Value, y: ir.Value) -> ir.Value:
+    """log(exp(x) + exp(y)) without overflow; equal ones (infinities too) give x + log 2."""
+    return _log_sum(f, x, y, math.exp, math.log1p, python_math.log(2.0))
+
+
+def log_add_exp2(f: Formula, x: ir.Value, y: ir.Value) -> ir.Value:
+    """log2(2**x + 2**y)."""
+
+    def log1p_base2(p: ir.Value) -> ir.Value:
+        return f.scaled(math.log1p(p), 1.0 / python_math.log(2.0))
+
+    return _log_sum(f, x, y, math.exp2, log1p_base2, 1.0)
+
+
+def _log_sum(
+    f: Formula,
+    x: ir.Value,
+    y: ir.Value,
+    exp: Callable[[ir.Value], ir.Value],
+    log1p: Callable[[ir.Value], ir.Value],
+    twice: float,
+) -> ir.Value:
+    larger, smaller = arith.maximumf(x, y), arith.minimumf(x, y)
+    below = arith.subf(smaller, larger)
+    equal_infinities = arith.andi(f.equal(x, y), f.equal(math.absf(x), f.number(python_math.inf)))
+    apart = arith.addf(larger, log1p(exp(arith.select(equal_infinities, f.number(0.0), below))))
+    return arith.select(equal_infinities, arith.addf(x, f.number(twice)), apart)
+
+
+def heaviside(f: Formula, x: ir.Value, at_zero: ir.Value) -> ir.Value:
+    step = arith.select(f.less(x, f.number(0.0)), f.number(0.0), f.number(1.0))
+    step = arith.select(f.equal(x, f.number(0.0)), at_zero, step)
+    return arith.select(f.is_nan(x), x, step)
+
+
+def sinc(f: Formula, x: ir.Value) -> ir.Value:
+    """sin(pi x) / (pi x), and 1 at 0."""
+    at_zero = f.equal(x, f.number(0.0))
+    angle = f.scaled(arith.select(at_zero, f.number(1.0), x), python_math.pi)
+    return arith.select(at_zero, f.number(1.0), arith.divf(math.sin(angle), angle))
+
+
+def emit_log(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """log(x), or log(x, base), which Python divides."""
+    op = complex_.log if t.kind == "c" else math.log
+    logs = [arithmetic.in_float32(b, t, lambda _, x: op(x), casts.coerce(b, a, t)) for a in args]
+    return logs[0] if len(logs) == 1 else arithmetic.true_divide(b, logs[0], logs[1], t)
+
+
+def emit_hypot(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """The Euclidean norm of any number of numbers, without overflow."""
+
+    def compute(s: types.Scalar, *numbers: ir.Value) -> ir.Value:
+        if len(numbers) == 1:
+            return math.absf(numbers[0])
+        return reduce(lambda x, y: Formula(b, s).libm("hypot", x, y), numbers)
+
+    return arithmetic.in_float32(b, t, compute, *(casts.coerce(b, a, t) for a in args))
+
+
+def ldexp_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
+    exponent = _type_of(args[1]) if isinstance(args[1].type, types.Scalar) else None
+    if exponent is None or exponent.kind not in "biu":
+        raise b.error(f"the exponent of ldexp() must be an integer, not {describe(args[1].type)}")
+    return python_float("ldexp")(b, args[:1])
+
+
+def emit_ldexp(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """x * 2**n in three exact steps, so that neither 2**n nor the result overflows too early."""
+    s = types.float32 if casts.is_half(t) else t
+    f = Formula(b, s)
+    limit = 3 * (150 if s.bits == 32 else 1100)
+    n = casts.coerce(b, args[1], types.int64)
+    n = arith.maxsi(arith.minsi(n, b.i64(limit)), b.i64(-limit))
+    third = arith.divsi(n, b.i64(3))
+    steps = [third, third, arith.subi(n, arith.muli(third, b.i64(2)))]
+
+    def compute(_: types.Scalar, x: ir.Value) -> ir.Value:
+        for step in steps:
+            x = arith.mulf(x, math.exp2(arith.sitofp(b.type(f.t), step)))
+        return x
+
+    return arithmetic.in_float32(b, t, compute, casts.coerce(b, args[0], t))
+
+
+# --- predicates
+
+
+def _is_nan(b: Builder, x: ir.Value, t: types.Scalar) -> ir.Value:
+    return arith.cmpf(_F.UNO, x, x)
+
+
+def _is_inf(b: Builder, x: ir.Value, t: types.Scalar) -> ir.Value:
+    return arith.cmpf(_F.OEQ, math.absf(x), b.number(python_math.inf, t))
+
+
+def _is_finite(b: Builder, x: ir.Value, t: types.Scalar) -> ir.Value:
+    return arith.cmpf(_F.OLT, math.absf(x), b.number(python_math.inf, t))
+
+
+def _predicate(
+    test: Callable[[Builder, ir.Value, types.Scalar], ir.Value],
+    combine: Callable[[ir.Value, ir.Value], ir.Value],
+    of_integers: bool,
+) -> Emit:
+    """A predicate of a float; of a complex number both parts are asked and combined."""
+
+    def emit(b: Builder, args: Sequence[Value], _: types.Scalar) -> ir.Value:
+        t = _type_of(args[0])
+        if t.kind in "biu":
+            return b.i1(of_integers)
+        x = b.ir(args[0])
+        if t.kind == "c":
+            return combine(test(b, complex_.re(x), t.part), test(b, complex_.im(x), t.part))
+        if casts.is_half(t):
+            x, t = casts.cast(b, x, t, types.float32), types.float32
+        return test(b, x, t)
+
+    return emit
+
+
+emit_is_nan = _predicate(_is_nan, arith.ori, False)
+emit_is_inf = _predicate(_is_inf, arith.ori, False)
+emit_is_finite = _predicate(_is_finite, arith.andi, True)
+
+
+def emit_sign_bit(b: Builder, args: Sequence[Value], _: types.Scalar) -> ir.Value:
+    """Whether the sign is set, of zeros and NaNs too."""
+    t = _type_of(args[0])
+    if t.kind in "bu":
+        return b.i1(False)
+    x = b.ir(args[0])
+    if t.kind == "f":
+        bits = types.BY_NAME[f"int{t.bits}"]
+        return arith.cmpi(_I.slt, arith.bitcast(b.type(bits), x), b.number(0, bits))
+    return arith.cmpi(_I.slt, x, b.number(0, t))
+
+
+def emit_logical(combine: Callable[[ir.Value, ir.Value], ir.Value]) -> Emit:
+    def emit(b: Builder, args: Sequence[Value], _: types.Scalar) -> ir.Value:
+        left, right = (casts.coerce(b, a, types.bool_) for a in args)
+        return combine(left, right)
+
+    return emit
+
+
+# --- rounding
+
+
+def whole_type(name: str) -> Result:
+    """math.floor and the like: Python gives an int; an integer stays what it is."""
+
+    def result(b: Builder, args: Sequence[Value]) -> types.Scalar:
+        t = joined(b, args, name)
+        if t.kind == "c":
+            raise b.error(f"{name}() does not take complex numbers", "take .real or .imag of it")
+        return types.pyint if t.kind in "fb" else t
+
+    return result
+
+
+def emit_whole(op: Callable[[ir.Value], ir.Value]) -> Emit:
+    def emit(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+        source = _type_of(args[0])
+        if source.kind != "f":
+            return casts.coerce(b, args[0], t)
+        rounded = arithmetic.in_float32(b, source, lambda _, x: op(x), b.ir(args[0]))
+        return casts.cast(b, rounded, source, t)
+
+    return emit
+
+
+def emit_rounding(op: Callable[[ir.Value], ir.Value]) -> Emit:
+    """np.floor and the like: the type stays."""
+    real = emit_float(op)
+
+    def emit(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+        return real(b, args, t) if t.kind == "f" else casts.coerce(b, args[0], t)
+
+    return emit
+
+
+def round_to(b: Builder, x: ir.Value, t: types.Scalar, digits: int) -> ir.Value:
+    """x rounded to `digits` decimals, halves to even, by NumPy's method: scale, round, scale back."""
+
+    def compute(s: types.Scalar, p: ir.Value) -> ir.Value:
+        if digits == 0:
+            return math.roundeven(p)
+        scale = b.number(10.0 ** abs(digits), s)
+        scaled = arith.mulf(p, scale) if digits > 0 else arith.divf(p, scale)
+        whole = math.roundeven(scaled)
+        result = arith.divf(whole, scale) if digits > 0 else arith.mulf(whole, scale)
+        # a number so large that scaling overflows has no decimals
+        return arith.select(_is_finite(b, scaled, s), result, p)
+
+    return arithmetic.in_float32(b, t, compute, x)
+
+
+# --- of all kinds of numbers
+
+
+def absolute_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
+    t = joined(b, args, "abs")
+    return types.pyint if t.kind == "b" else t.part
+
+
+def emit_absolute(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    source = _type_of(args[0])
+    if source.kind == "c":
+        return complex_.abs(b.ir(args[0]))
+    x = casts.coerce(b, args[0], t)
+    if t.kind == "f":
+        return math.absf(x)
+    if t.kind == "u":
+        return x
+    negative = arith.cmpi(_I.slt, x, b.number(0, t))
+    return arith.select(negative, arith.subi(b.number(0, t), x), x)
+
+
+def emit_sign(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """-1, 0 or 1; NaN of NaN."""
+    x = casts.coerce(b, args[0], t)
+    zero, one = b.number(0, t), b.number(1, t)
+    above = arith.select(compare_numbers(b, ">", x, zero, t), one, zero)
+    if t.kind == "u":
+        return above
+    sign = arith.select(compare_numbers(b, "<", x, zero, t), b.number(-1, t), above)
+    return arith.select(_is_nan(b, x, t), x, sign) if t.kind == "f" else sign
+
+
+def emit_square(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    x = casts.coerce(b, args[0], t)
+    return arithmetic.multiply(b, x, x, t)
+
+
+def emit_reciprocal(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    return arithmetic.true_divide(b, b.number(1, t), casts.coerce(b, args[0], t), t)
+
+
+def emit_fmod(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """The remainder with the sign of the dividend; of integers 0 where the divisor is 0."""
+    x, y = (casts.coerce(b, a, t) for a in args)
+    if t.kind == "f":
+        return arithmetic.in_float32(b, t, lambda _, p, q: arith.remf(p, q), x, y)
+    special = arith.cmpi(_I.eq, y, b.number(0, t))
+    if t.kind == "i":
+        special = arith.ori(special, arith.cmpi(_I.eq, y, b.number(-1, t)))
+    safe = arith.select(special, b.number(1, t), y)
+    return arith.remsi(x, safe) if t.kind == "i" else arith.remui(x, safe)
+
+
+def extremum(b: Builder, which: str, x: ir.Value, y: ir.Value, t: types.Scalar, ignore_nan: bool = False) -> ir.Value:
+    """The larger ("max") or smaller ("min") of two numbers of one type. NaN wins, or loses with `ignore_nan`."""
+    upper = which == "max"
+    if t.kind == "b":
+        return arith.ori(x, y) if upper else arith.andi(x, y)
+    if t.kind == "i":
+        return arith.maxsi(x, y) if upper else arith.minsi(x, y)
+    if t.kind == "u":
+        return arith.maxui(x, y) if upper else arith.minui(x, y)
+    if ignore_nan:
+        op = arith.maxnumf if upper else arith.minnumf
+    else:
+        op = arith.maximumf if upper else arith.minimumf
+    return arithmetic.in_float32(b, t, lambda _, p, q: op(p, q), x, y)
+
+
+def emit_extremum(which: str, ignore_nan: bool = False) -> Emit:
+    def emit(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+        x, y = (casts.coerce(b, a, t) for a in args)
+        return extremum(b, which, x, y, t, ignore_nan)
+
+    return emit
+
+
+def python_extremum(b: Builder, which: str, x: ir.Value, y: ir.Value, t: types.Scalar) -> ir.Value:
+    """max(x, y) of Python: y where it is larger, else x; so the place of a NaN matters, and ties give x."""
+    if t.kind in "iu":
+        return extremum(b, which, x, y, t)
+    wins = compare_numbers(b, ">" if which == "max" else "<", y, x, t)
+    return arith.select(wins, y, x)
+
+
+def where_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
+    joined(b, args[:1], "where")
+    return joined(b, args[1:], "where").strong
+
+
+def emit_where(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    condition = casts.coerce(b, args[0], types.bool_)
+    return arith.select(condition, casts.coerce(b, args[1], t), casts.coerce(b, args[2], t))
+
+
+def emit_nan_to_num(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """NaN as 0, infinities as the largest numbers."""
+    x = casts.coerce(b, args[0], t)
+    if t.kind != "f":
+        return x
+    import numpy as np
+
+    if t.name == "bfloat16":
+        import ml_dtypes
+
+        largest = float(ml_dtypes.finfo(t.dtype).max)
+    else:
+        largest = float(np.finfo(t.dtype).max)
+    high, low = b.number(largest, t), b.number(-largest, t)
+    x = arith.select(arith.cmpf(_F.OEQ, x, b.number(python_math.inf, t)), high, x)
+    x = arith.select(arith.cmpf(_F.OEQ, x, b.number(-python_math.inf, t)), low, x)
+    return arith.select(_is_nan(b, x, t), b.number(0.0, t), x)
+
+
+# --- integers
+
+
+def gcd(b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
+    """The greatest common divisor of two i64 that are not negative, by Euclid's loop."""
+    i64 = b.shared.type("i64")
+    loop = scf.WhileOp([i64, i64], [x, y])
+    before = loop.before.blocks.append(i64, i64)
+    with ir.InsertionPoint(before):
+        p, q = before.arguments
+        scf.ConditionOp(arith.cmpi(_I.ne, q, b.i64(0)), [p, q])
+    after = loop.after.blocks.append(i64, i64)
+    with ir.InsertionPoint(after):
+        p, q = after.arguments
+        scf.YieldOp([q, arith.remui(p, q)])
+    return loop.results[0]
+
+
+def _magnitude(b: Builder, value: Value) -> ir.Value:
+    """|value| in 64 bits."""
+    t = _type_of(value)
+    x = casts.coerce(b, value, types.uint64 if t.kind == "u" else types.int64)
+    return x if t.kind == "u" else arith.select(arith.cmpi(_I.slt, x, b.i64(0)), arith.subi(b.i64(0), x), x)
+
+
+def emit_gcd(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    result = reduce(lambda x, y: gcd(b, x, y), [_magnitude(b, a) for a in args])
+    return casts.cast(b, result, types.uint64, t)
+
+
+def _lcm(b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
+    divisor = gcd(b, x, y)
+    is_zero = arith.cmpi(_I.eq, divisor, b.i64(0))
+    safe = arith.select(is_zero, b.i64(1), divisor)
+    return arith.muli(arith.divui(x, safe), y)
+
+
+def emit_lcm(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    result = reduce(lambda x, y: _lcm(b, x, y), [_magnitude(b, a) for a in args])
+    return casts.cast(b, result, types.uint64, t)
+
+
+# --- complex numbers
+
+
+def complex_sinh(z: ir.Value) -> ir.Value:
+    x, y = complex_.re(z), complex_.im(z)
+    return complex_.create_(
+        z.type, arith.mulf(math.sinh(x), math.cos(y)), arith.mulf(math.cosh(x), math.sin(y))
+    )
+
+
+def complex_cosh(z: ir.Value) -> ir.Value:
+    x, y = complex_.re(z), complex_.im(z)
+    return complex_.create_(
+        z.type, arith.mulf(math.cosh(x), math.cos(y)), arith.mulf(math.sinh(x), math.sin(y))
+    )
+
+
+def emit_angle(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """The argument of a number; of a real one 0 or pi."""
+    source = _type_of(args[0])
+    if source.kind == "c":
+        z = b.ir(args[0])
+        return math.atan2(complex_.im(z), complex_.re(z))
+    x = casts.coerce(b, args[0], t)
+    return arithmetic.in_float32(b, t, lambda s, p: math.atan2(b.number(0.0, s), p), x)
+
+
+def emit_real(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    x = b.ir(args[0])
+    return complex_.re(x) if _type_of(args[0]).kind == "c" else x
+
+
+def emit_imag(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    return complex_.im(b.ir(args[0])) if _type_of(args[0]).kind == "c" else b.number(0, t)
+
+
+def emit_conjugate(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    x = b.ir(args[0])
+    return complex_.conj(x) if t.kind == "c" else x

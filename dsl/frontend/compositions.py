@@ -1,6 +1,6 @@
 """Elementwise functions that are no single operation: how they are composed of others, so that the derivative comes by itself.
 
-Each takes and gives MLIR numbers, or is the emission of a Function (see `functions`).
+Each takes and gives MLIR numbers, or is the emission of a Function (see `operations`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mlir.dialects import complex as complex_
 
 from .. import types
 from . import arithmetic, casts
-from .functions import Emit, Result
+from .operations import Emit, Result
 from .math_rules import Formula, emit_float, joined, python_float
 from .scalars import compare_numbers, describe
 from .values import Builder, Value

@@ -18,7 +18,7 @@ from mlir.dialects import complex as complex_
 
 from .. import types
 from . import casts, compositions as c
-from .functions import Emit, Function
+from .operations import Emit, Function
 from .math_rules import (
     boolean,
     emit_complex_or,

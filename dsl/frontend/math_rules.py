@@ -15,7 +15,7 @@ from mlir.dialects import arith
 
 from .. import types
 from . import arithmetic, casts
-from .functions import Emit, Result
+from .operations import Emit, Result
 from .scalars import describe, scalar_type
 from .values import Builder, Value
 

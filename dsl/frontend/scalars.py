@@ -17,7 +17,7 @@ from mlir.dialects import arith
 
 from .. import types
 from . import arithmetic, casts, powers
-from .functions import Function, scalar_call
+from .operations import Function, scalar_call
 from .values import Builder, Value
 
 INTEGERS = "biu"

@@ -1,4 +1,4 @@
-"""The syntax tree of a kernel: Python's own `ast` by name and field, but operators are strings and all nodes have `loc`.
+"""The syntax tree of a kernel: Python's `ast` by name and field, but operators are strings and all nodes have `loc`.
 
 The parser makes these nodes and every later part reads them. Nothing here knows lark, MLIR or types.
 Nodes compare by identity, so that passes can keep tables of them; `same` compares their content.

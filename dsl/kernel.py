@@ -1,0 +1,366 @@
+"""`dsl.kernel` and the object that it makes of a function: text, options, and how it is called, shown and pickled.
+
+Nothing is parsed or compiled here. That happens at the first call, in the driver, so that importing a module full of
+kernels costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType, MappingProxyType, MethodType
+from typing import TYPE_CHECKING, Any, NoReturn, overload
+
+from .errors import ArgumentError, NotYetSupported, SourceError, register_source, source_line
+from .options import checked
+from .syntax.loc import Loc
+from .syntax.source import Source, source_of
+
+if TYPE_CHECKING:
+    from .constants import Watch
+
+_VARARGS = 0x04 | 0x08  # code flags of *args and **kwargs
+
+
+class Kernel:
+    """A function of the kernel language.
+
+    Called, it runs compiled: `k(x)`. `fn` is the undecorated Python function, which gives the same numbers slowly;
+    `options` are those given to the decorator. `params` are the parameters' names in order, the last
+    `keyword_only` of them to be named in calls; `defaults` maps names to default values.
+    """
+
+    def __init__(
+        self, fn: FunctionType, options: Mapping[str, bool] | None = None, source: Source | None = None
+    ) -> None:
+        code = fn.__code__
+        self.fn = fn
+        self.name = fn.__name__
+        self.options: Mapping[str, bool] = MappingProxyType(dict(options or {}))
+        self._source = source
+        self.watch: Watch | None = None  # see constants.fingerprint
+        self.positional_only = code.co_posonlyargcount
+        self.keyword_only = code.co_kwonlyargcount
+        count = code.co_argcount + code.co_kwonlyargcount
+        self.params: tuple[str, ...] = code.co_varnames[:count]
+        defaults = fn.__defaults__ or ()
+        named = code.co_varnames[: code.co_argcount]
+        self.defaults: dict[str, Any] = dict(zip(named[len(named) - len(defaults) :], defaults))
+        self.defaults.update(fn.__kwdefaults__ or {})
+        # the name under which Python's own tools know a function; `__wrapped__` gives inspect the signature
+        self.__name__ = fn.__name__
+        self.__qualname__ = fn.__qualname__
+        self.__module__ = fn.__module__
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    # --- the text
+
+    @property
+    def source(self) -> Source:
+        """Text and place; SourceError where there is none to be had."""
+        if self._source is None:
+            self._source = source_of(self.fn)
+        return self._source
+
+    @property
+    def loc(self) -> Loc:
+        """Where the kernel stands, even if its text is not to be had."""
+        try:
+            return self.source.loc
+        except SourceError:
+            code = self.fn.__code__
+            return Loc(code.co_filename, code.co_firstlineno, 1, code.co_firstlineno, 2)
+
+    def resolve(self, name: str, loc: Loc | None = None) -> Any:
+        """The compile-time constant that a free name means in this kernel; see `constants.resolve`."""
+        from .constants import resolve
+
+        return resolve(self, name, loc)
+
+    # --- calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from .driver import call
+
+        if kwargs or len(args) != len(self.params) or self.keyword_only:
+            args = self.bind(args, kwargs)
+        return call(self, args, {})
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """All arguments in the order of `params`, defaults filled in; ArgumentError where they do not fit."""
+        self._refuse_stars()
+        params = self.params
+        positional = len(params) - self.keyword_only
+        if len(args) > positional:
+            self._refuse(f"takes {_count(positional, 'positional argument')}, {len(args)} given")
+        values = dict(zip(params, args))
+        for name, value in kwargs.items():
+            if name not in params:
+                self._refuse(f"has no parameter `{name}`")
+            if params.index(name) < self.positional_only:
+                self._refuse(f"takes `{name}` by position only")
+            if name in values:
+                self._refuse(f"got two values for `{name}`")
+            values[name] = value
+        missing = [name for name in params if name not in values and name not in self.defaults]
+        if missing:
+            self._refuse(f"misses {_count(len(missing), 'argument')}: {', '.join(missing)}")
+        return tuple(values[name] if name in values else self.defaults[name] for name in params)
+
+    def _refuse_stars(self) -> None:
+        if self.fn.__code__.co_flags & _VARARGS:
+            self._refuse("has `*` or `**` parameters, which kernels do not have")
+
+    def _refuse(self, what: str) -> NoReturn:
+        signature = f"{self.name}({', '.join(self.params)})"
+        raise ArgumentError(f"{self.name}() {what}", self.loc, f"its parameters are {signature}")
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __getitem__(self, grid: Any) -> NoReturn:
+        raise NotYetSupported(
+            f"launching `{self.name}` over a grid, k[blocks, threads](...), is not there yet",
+            self.loc,
+            "call the kernel as a function, with the loop inside",
+        )
+
+    # --- looking inside
+
+    def ir(self, stage: str = "mlir", *args: Any) -> str:
+        """The kernel as text at one stage of compiling, for arguments of these types (or values that have them)."""
+        from .inspect_ir import ir
+
+        return ir(self, stage, args)
+
+    def __repr__(self) -> str:
+        return f"<dsl.kernel {self.__qualname__}({', '.join(self.params)}) at {self.loc.file}:{self.loc.line}>"
+
+    # --- pickling and copying
+
+    def __copy__(self) -> Kernel:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Kernel:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A script's own kernels go by their text: another process may have another __main__.
+        if self.__module__ not in ("__main__", "__mp_main__", None):
+            found = _find(self.__module__, self.__qualname__)
+            if found is self or (found is self.fn and not self.options):
+                return _by_name, (self.__module__, self.__qualname__)
+        # First empty, then its state: kernels may refer to each other in a circle.
+        return _blank, (), self._state()
+
+    def _state(self) -> dict[str, Any]:
+        from .constants import portable
+
+        fn = self.fn
+        return {
+            "source": tuple(self.source),
+            "names": (self.__name__, self.__qualname__, self.__module__, self.__doc__),
+            "options": dict(self.options),
+            "constants": portable(self),
+            "defaults": (fn.__defaults__, fn.__kwdefaults__),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from .constants import unpack
+
+        source = Source(*state["source"])
+        name, qualname, module, doc = state["names"]
+        if not source_line(source.file, source.line):
+            register_source(source.file, "\n" * (source.line - 1) + source.text)
+        namespace: dict[str, Any] = {"__name__": module}
+        fn = _evaluate(source, namespace)
+        namespace.update(unpack(state["constants"], self))
+        fn.__name__, fn.__qualname__, fn.__module__, fn.__doc__ = name, qualname, module, doc
+        fn.__defaults__, fn.__kwdefaults__ = state["defaults"]
+        Kernel.__init__(self, fn, state["options"], source)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+# --- making kernels -----------------------------------------------------------------------------------------------
+
+
+@overload
+def kernel(fn: Callable[..., Any], /, **options: Any) -> Kernel: ...
+@overload
+def kernel(
+    *,
+    source: Any,
+    name: str | None = None,
+    constants: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Kernel: ...
+@overload
+def kernel(**options: Any) -> Callable[[Callable[..., Any]], Kernel]: ...
+
+
+def kernel(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    source: Any = None,
+    name: str | None = None,
+    constants: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Make a kernel of a function: `@dsl.kernel`, `@dsl.kernel(boundscheck=True)`, `dsl.kernel(lambda x: x * x)`.
+
+    `dsl.kernel(source="def f(x): ...")` takes its text instead, for where there is no file (a REPL, a generated
+    kernel); `source` may also be a pathlib.Path. The names that the text uses mean what they mean where this is called,
+    now, or what `constants` says. If the text defines several functions, `name` says which one is the kernel.
+    """
+    given = checked(options)
+    if source is not None:
+        if fn is not None:
+            raise ArgumentError("dsl.kernel takes a function or a source text, not both")
+        import sys
+
+        return _from_text(source, name, constants, given, sys._getframe(1))
+    if name is not None or constants is not None:
+        raise ArgumentError(
+            "`name` and `constants` belong to a source text", None, 'dsl.kernel(source="...", name=...)'
+        )
+    if fn is None:
+        return lambda fn: _make(fn, given)
+    return _make(fn, given)
+
+
+def as_kernel(fn: Any) -> Kernel:
+    """The kernel of a plain function or lambda; a kernel itself. The same function gives the same kernel each time."""
+    if isinstance(fn, Kernel):
+        return fn
+    function = _plain(fn)
+    made = function.__dict__.get("__dsl_kernel__")
+    if made is not None and made.fn is function:  # functools.wraps copies a function's attributes to another
+        return made
+    code = function.__code__
+    if not code.co_freevars and function.__defaults__ is None and function.__kwdefaults__ is None:
+        # Each evaluation of a lambda makes a new function. Without closure and defaults they are all alike.
+        known = _alike.get(id(code))
+        if known is not None and known[1].fn.__globals__ is function.__globals__:
+            return known[1]
+        made = Kernel(function)
+        if len(_alike) > 10_000:
+            _alike.clear()
+        _alike[id(code)] = (code, made)
+    else:
+        made = Kernel(function)
+    function.__dict__["__dsl_kernel__"] = made
+    return made
+
+
+_alike: dict[int, tuple[Any, Kernel]] = {}  # the code is kept so that its id stays its own
+
+
+def _make(fn: Any, options: Mapping[str, bool]) -> Kernel:
+    if isinstance(fn, Kernel):
+        return Kernel(fn.fn, {**fn.options, **options}, fn._source)
+    return Kernel(_plain(fn), options)
+
+
+def _plain(fn: Any) -> FunctionType:
+    """The Python function that a kernel can be made of."""
+    if isinstance(fn, staticmethod):
+        fn = fn.__func__
+    if isinstance(fn, FunctionType):
+        return fn
+    kind = type(fn).__name__
+    shown = getattr(fn, "__qualname__", None) or repr(fn)
+    if isinstance(fn, MethodType):
+        hint = "take the function from its class and give the object as first argument"
+    elif isinstance(fn, type):
+        hint = "decorate a function of it, or write a function that calls it"
+    elif kind == "partial":
+        hint = "write `lambda x: f(x, value)` instead"
+    elif callable(fn):
+        hint = f"write a function that calls it, such as `lambda x: {getattr(fn, '__name__', 'f')}(x)`"
+    else:
+        hint = "give a function, a lambda or a kernel"
+    raise ArgumentError(f"cannot make a kernel of {shown} ({kind}): it is not a Python function", None, hint)
+
+
+def _from_text(
+    source: Any, name: str | None, constants: Mapping[str, Any] | None, options: Mapping[str, bool], frame: Any
+) -> Kernel:
+    from .syntax.source import define
+
+    file = None
+    if not isinstance(source, str):
+        try:
+            file, source = str(source), source.read_text(encoding="utf-8")
+        except AttributeError:
+            kind = type(source).__name__
+            raise ArgumentError(f"source is a text or a pathlib.Path, not a {kind}") from None
+    namespace: dict[str, Any] = {"__name__": frame.f_globals.get("__name__", "__main__")}
+    names = _words(source)
+    for scope in (frame.f_globals, frame.f_locals, constants or {}):
+        namespace.update((k, v) for k, v in scope.items() if k in names)
+    defined = define(source, name, namespace, file)
+    return _make(defined, options)
+
+
+def _words(text: str) -> set[str]:
+    import re
+
+    return set(re.findall(r"[^\W\d]\w*", text))
+
+
+# --- pickling -----------------------------------------------------------------------------------------------------
+
+
+def _blank() -> Kernel:
+    return Kernel.__new__(Kernel)
+
+
+def _find(module: str, qualname: str) -> Any:
+    import sys
+
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _by_name(module: str, qualname: str) -> Kernel:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return as_kernel(found)
+
+
+def _evaluate(source: Source, namespace: dict[str, Any]) -> FunctionType:
+    """The Python function of a text, at its old place in its file. Neither defaults nor annotations are evaluated."""
+    import ast
+
+    is_lambda = source.text.startswith("lambda")
+    text = f"({source.text})" if is_lambda else source.text
+    indented = text[:1] in " \t"
+    tree = ast.parse(f"if 1:\n{text}" if indented else text)
+    ast.increment_lineno(tree, source.line - (2 if indented else 1))
+    body: Iterable[ast.stmt] = tree.body[0].body if indented else tree.body  # type: ignore[attr-defined]
+    (statement,) = body
+    if is_lambda:
+        assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Lambda)
+        arguments = statement.value.args
+    else:
+        assert isinstance(statement, ast.FunctionDef)
+        arguments, statement.returns = statement.args, None
+        for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+            a.annotation = None
+    arguments.defaults = []
+    arguments.kw_defaults = [None] * len(arguments.kwonlyargs)
+    if is_lambda:
+        assert isinstance(statement, ast.Expr)
+        return eval(compile(ast.Expression(statement.value), source.file, "eval", dont_inherit=True), namespace)
+    exec(compile(ast.Module([statement], []), source.file, "exec", dont_inherit=True), namespace)
+    assert isinstance(statement, ast.FunctionDef)
+    return namespace.pop(statement.name)

@@ -231,17 +231,6 @@ def unary(name: str, x: Any) -> Any:
     return Dual(r, slope(x.v, r) * x.d)
 
 
-def _method(name: str) -> Callable[[Dual], Dual]:
-    return lambda self: unary(name, self)
-
-
-# NumPy applies np.sin to an array of objects by calling the method `sin` of each.
-for _name in UNARY:
-    setattr(Dual, _name, _method(_name))
-for _numpy, _name in (("arcsin", "asin"), ("arccos", "acos"), ("arctan", "atan")):
-    setattr(Dual, _numpy, _method(_name))
-
-
 class DualMath:
     """Stands in for the module `math`; of plain numbers it is `math`."""
 
@@ -281,6 +270,17 @@ class DualMath:
         Margin.note(_value(x), abs(_value(x)))
         Margin.note(_value(y), abs(_value(y)))
         return -x if (_value(x) < 0) != (_value(y) < 0) else x
+
+
+class DualNumpy:
+    """Stands in for the module `numpy`: elementwise functions of arrays whose entries are Duals and floats."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in UNARY:
+            return np.frompyfunc(lambda x: unary(name, x), 1, 1)
+        if name in ("where", "maximum", "minimum", "abs"):
+            return getattr(np, name)
+        raise AttributeError(f"the dual numbers have no np.{name}")
 
 
 class DualArrays:

@@ -1,0 +1,75 @@
+"""What a generated program has in scope: variables with the kinds and ranges that keep every program valid Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+
+@dataclass(frozen=True)
+class Var:
+    """A variable. kind: f float, i int, b bool, v 1-d array, m 2-d array, l list of floats, p int array, q bool array.
+
+    `size` is the shape of arrays, (lo, hi) the values that an int, or each entry of an int array, can have. A `fixed`
+    variable must not be assigned (a loop's counter, an argument that is to stay constant); an array that is fixed must not be written."""
+
+    name: str
+    kind: str
+    size: tuple[int, ...] = ()
+    lo: int = 0
+    hi: int = 0
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A function that the program defines: kinds of its parameters (f, or v with a length) and of what it returns."""
+
+    name: str
+    params: tuple[str, ...]
+    length: int
+    returns: str  # f, or t for a pair of floats
+
+
+@dataclass
+class Scope:
+    """The variables visible at one place, the functions that may be called, and where that place is."""
+
+    random: Random
+    variables: dict[str, Var] = field(default_factory=dict)
+    helpers: list[Helper] = field(default_factory=list)
+    in_loop: int = 0
+    returns: str = "f"
+    length: int = 3
+
+    def inner(self, *, loop: bool = False) -> Scope:
+        """The scope of a block: what it defines is unknown after it."""
+        return Scope(
+            self.random, dict(self.variables), self.helpers, self.in_loop + (1 if loop else 0), self.returns, self.length
+        )
+
+    def of(self, kind: str, *, writable: bool = False, size: tuple[int, ...] | None = None) -> list[Var]:
+        return [
+            v
+            for v in self.variables.values()
+            if v.kind == kind and not (writable and v.fixed) and (size is None or v.size == size)
+        ]
+
+    def pick(self, kind: str, *, writable: bool = False, size: tuple[int, ...] | None = None) -> Var | None:
+        found = self.of(kind, writable=writable, size=size)
+        return self.random.choice(found) if found else None
+
+    def add(self, var: Var) -> Var:
+        self.variables[var.name] = var
+        return var
+
+    def fresh(self, prefix: str) -> str:
+        """A name that is new in this scope; one defined in a closed block may come again, with another kind or not at all
+        the same meaning, as in any Python function. Kinds keep to their own prefixes, so joins always exist."""
+        k = 0
+        while f"{prefix}{k}" in self.variables:
+            k += 1
+        return f"{prefix}{k}"
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability

@@ -1,0 +1,165 @@
+"""Puts object code into this process: LLVM's ORC linker, through the C functions of llvmlite's library.
+
+A warm start does only this, so it must be quick: the library is opened with ctypes and a few of its functions are used;
+importing `llvmlite.binding` for the same costs ten times as much. The functions and their arguments are those of the
+llvmlite release that the project pins.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from . import vector_library
+from .abi import BAD_EXTENT, KEY, OUT_OF_MEMORY, symbol
+from .errors import LoweringError
+
+_PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+_OBJECT, _PROCESS = 2, 3  # kinds of _Element
+
+
+class _Element(ctypes.Structure):
+    """Something to link: an object's bytes, or (no bytes) the symbols of the process."""
+
+    _fields_ = [("kind", ctypes.c_uint8), ("value", ctypes.c_char_p), ("length", ctypes.c_size_t)]
+
+
+class _Symbol(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("address", ctypes.c_uint64)]
+
+
+class Loaded:
+    """Code in the process, for as long as this object lives.
+
+    `address` is that of the entry function, `int64 entry(int64 *slots)`; `function` is the same as a ctypes function,
+    which takes the slots' address and returns a status; `call` also turns the status into an exception. Calls release
+    the GIL. Don't let go of the object while a call is running.
+    """
+
+    __slots__ = ("_tracker", "address", "function")
+
+    def __init__(self, address: int, tracker: int):
+        self.address, self._tracker = address, tracker
+        self.function = _PROTOTYPE(address)
+
+    def call(self, slots: int) -> None:
+        """Run the code on the slots at this address."""
+        status = self.function(slots)
+        if status:
+            raise failure(status)
+
+    def __del__(self) -> None:
+        tracker, self._tracker = self._tracker, 0
+        # At the end of the process the linker goes with it, and ctypes may be half gone already.
+        if tracker and not sys.is_finalizing():
+            _linker().unload(tracker)
+
+
+def failure(status: int) -> Exception:
+    """The exception for an entry function's status that is not OK."""
+    if status == OUT_OF_MEMORY:
+        return MemoryError("not enough memory for an array of the kernel")
+    if status == BAD_EXTENT:
+        return ValueError("an array of the kernel has a negative or too large extent")
+    return RuntimeError(f"compiled code returned the unknown status {status}")
+
+
+def load(object_code: bytes, entry: str, extra_symbols: Mapping[str, int] | None = None) -> Loaded:
+    """Link the object and return its entry function.
+
+    `extra_symbols` gives addresses to names that the code refers to and the process doesn't export.
+    """
+    if b"_ZGV" in object_code:
+        vector_library.library()
+    return _linker().load(object_code, symbol(entry), extra_symbols or {})
+
+
+class _Linker:
+    """LLVM's linker, one for the process. Each object goes into a library of its own, so equal names don't meet."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.numbers = itertools.count()
+        self.lib = lib = ctypes.CDLL(_library_path())
+        text = ctypes.POINTER(ctypes.c_char_p)
+        lib.LLVMPY_CreateLLJITCompiler.argtypes = [ctypes.c_void_p, ctypes.c_bool, ctypes.c_bool, text]
+        lib.LLVMPY_CreateLLJITCompiler.restype = ctypes.c_void_p
+        lib.LLVMPY_LLJIT_Link.argtypes = [
+            ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(_Element), ctypes.c_size_t, ctypes.POINTER(_Symbol),
+            ctypes.c_size_t, ctypes.POINTER(_Symbol), ctypes.c_size_t, text,
+        ]  # fmt: skip
+        lib.LLVMPY_LLJIT_Link.restype = ctypes.c_void_p
+        lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose.argtypes = [ctypes.c_void_p, text]
+        lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose.restype = ctypes.c_bool
+        lib.LLVMPY_DisposeString.argtypes = [ctypes.c_char_p]
+        lib.LLVMPY_InitializeNativeTarget()
+        lib.LLVMPY_InitializeNativeAsmPrinter()
+        error = ctypes.c_char_p()
+        # No target machine: the host's; errors are returned, not printed; JITLink keeps an object's sections together,
+        # which code with short addresses needs.
+        self.jit = lib.LLVMPY_CreateLLJITCompiler(None, True, True, ctypes.byref(error))
+        if not self.jit:
+            raise LoweringError(f"LLVM's linker does not start: {self.text(error)}")
+        self.jump_key = _thread_key()
+
+    def load(self, code: bytes, name: str, extra: Mapping[str, int]) -> Loaded:
+        elements = (_Element * 2)(_Element(_OBJECT, code, len(code)), _Element(_PROCESS, b"", 0))
+        known = {KEY: ctypes.addressof(self.jump_key), **extra}
+        imports = (_Symbol * len(known))(*(_Symbol(key.encode(), value) for key, value in known.items()))
+        exports = (_Symbol * 1)(_Symbol(name.encode(), 0))
+        error = ctypes.c_char_p()
+        with self.lock:
+            library = f"k{next(self.numbers)}".encode()
+            tracker = self.lib.LLVMPY_LLJIT_Link(
+                self.jit, library, elements, 2, imports, len(imports), exports, 1, ctypes.byref(error)
+            )
+        if not tracker:
+            raise LoweringError(f"the object code can't be linked: {self.text(error)}")
+        return Loaded(exports[0].address, tracker)
+
+    def unload(self, tracker: int) -> None:
+        error = ctypes.c_char_p()
+        with self.lock:
+            self.lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose(tracker, ctypes.byref(error))
+
+    def text(self, error: ctypes.c_char_p) -> str:
+        """A message of LLVM's, which is then freed."""
+        message = (error.value or b"no reason given").decode(errors="replace")
+        if error:
+            self.lib.LLVMPY_DisposeString(error)
+        return message.strip()
+
+
+_the_linker: _Linker | None = None
+_starting = threading.Lock()
+
+
+def _linker() -> _Linker:
+    global _the_linker
+    if _the_linker is None:
+        with _starting:
+            if _the_linker is None:
+                _the_linker = _Linker()
+    return _the_linker
+
+
+def _library_path() -> str:
+    """The shared library of llvmlite, found without importing the package."""
+    spec = find_spec("llvmlite")
+    if spec is None or not spec.submodule_search_locations:
+        raise LoweringError("llvmlite is missing", None, "pip install 'llvmlite>=0.50,<0.51'")
+    name = "libllvmlite.dylib" if sys.platform == "darwin" else "libllvmlite.so"
+    return os.path.join(spec.submodule_search_locations[0], "binding", name)
+
+
+def _thread_key() -> ctypes.c_uint64:
+    """A new thread-specific key, in a variable that generated code reads it from."""
+    key = ctypes.c_uint64(0)
+    if ctypes.CDLL(None).pthread_key_create(ctypes.byref(key), None):
+        raise LoweringError("the process has no thread-specific keys left")
+    return key

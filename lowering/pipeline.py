@@ -1,0 +1,157 @@
+"""MLIR in upstream dialects to LLVM IR, as text, with the entry function in it.
+
+The input has one function to be entered from outside; everything else is only reachable from it. Takes and leaves text:
+nothing of MLIR survives the call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from mlir.dialects.llvm import translate_module_to_llvmir
+from mlir.ir import Context, Module, StringAttr, SymbolTable
+from mlir.passmanager import PassManager
+
+from . import entry as entries
+from . import vector_math
+from .deallocation import deallocate
+from .errors import LoweringError, from_mlir
+from .expand import expand
+from .memory import ALLOC, REFUSE, RUNTIME, guard
+from .options import CpuOptions
+
+# Branches between blocks, which deallocation does not take: made into structured control flow first.
+_BRANCHES = re.compile(r"\bcf\.(br|cond_br|switch)\b")
+_OTHER_DIALECT = re.compile(r'"(?!llvm\.|builtin\.module")([a-z_]\w*\.[\w.]+)"\(')
+# What a floating-point operation in LLVM IR may have as flags for an option.
+_CONTRACTIBLE = re.compile(r"= (fadd|fsub|fmul|fneg) ")
+_FAST = re.compile(r"= (fadd|fsub|fmul|fdiv|frem|fneg|fcmp) ")
+
+
+def context() -> Context:
+    """A context that loads dialects when it meets them, and works in the calling thread only."""
+    made = Context(load_on_create_dialects=[])
+    made.enable_multithreading(False)
+    return made
+
+
+def to_llvm_ir(text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]) -> str:
+    """LLVM IR, not yet optimised, of the module `text`, exporting `abi.symbol(entry)`."""
+    try:
+        with context():
+            module = Module.parse(text)
+            return _lower(module, text, entry, options, has_feature)
+    except LoweringError:
+        raise
+    except Exception as error:
+        raise from_mlir(error, "lowering to LLVM failed") from None
+
+
+def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]) -> str:
+    signature = _isolate(module, entry)
+    _run(module, *_before(text))
+    text = str(module)
+    guard(module, text)
+    deallocate(module, text)
+    if "bf16" in text:
+        _run(module, "arith-emulate-unsupported-floats{source-types=bf16 target-type=f32}")
+    if "complex." in text:
+        expand(module, text)
+        _run(module, "convert-complex-to-standard")
+    expand(module, str(module))
+    _run(module, *_after(text, options))
+    _check_lowered(module)
+    allocates = entries.prepare(module, entry, signature, options.distinct_arrays)
+    kept = vector_math.describe(module, has_feature if options.vector_math else None)
+    ir = translate_module_to_llvmir(module.operation)
+    if not ir:
+        raise LoweringError("MLIR could not write the module as LLVM IR")
+    return _finish(ir, entry, signature, allocates, kept, options)
+
+
+def _isolate(module: Module, entry: str) -> entries.Signature:
+    """Keep what the entry function needs, and give each function a name that no C function has."""
+    symbols = SymbolTable(module.operation)
+    if entry not in symbols or symbols[entry].operation.name != "func.func":
+        raise LoweringError(f"the module has no function @{entry}")
+    function = symbols[entry].operation
+    if not function.regions[0].blocks:
+        raise LoweringError(f"the function @{entry} is only declared")
+    private = StringAttr.get("private")
+    for view in module.body.operations:
+        op = view.operation
+        if op.name == "func.func" and op.regions[0].blocks:
+            name = StringAttr(op.attributes["sym_name"]).value
+            if name == entry:
+                op.attributes["sym_visibility"] = StringAttr.get("public")
+                renamed = entries.body_name(entry)
+            else:
+                op.attributes["sym_visibility"] = private
+                renamed = f"{name}.fn"
+            SymbolTable.replace_all_symbol_uses(name, renamed, module.operation)
+            SymbolTable.set_symbol_name(op, renamed)
+    type = function.attributes["function_type"].value
+    return entries.Signature(
+        [entries.leaf(t, f"argument {i + 1}") for i, t in enumerate(type.inputs)],
+        [entries.leaf(t, f"result {i + 1}") for i, t in enumerate(type.results)],
+    )
+
+
+def _run(module: Module, *passes: str) -> None:
+    if passes:
+        PassManager.parse(f"builtin.module({','.join(passes)})").run(module.operation)
+
+
+def _before(text: str) -> list[str]:
+    """What simplifies the program while its structure is still there."""
+    passes = ["symbol-dce"]
+    if "tensor<" in text:
+        passes.append("one-shot-bufferize{bufferize-function-boundaries=1}")
+    if "memref.realloc" in text:
+        passes.append("expand-realloc")
+    if "memref.alloc" in text and _BRANCHES.search(text):
+        passes.append("lift-cf-to-scf")
+    if "linalg." in text:
+        passes.append("convert-linalg-to-loops")
+    if "affine." in text:
+        passes.append("lower-affine")
+    return [*passes, "canonicalize", "cse", "loop-invariant-code-motion"]
+
+
+def _after(text: str, options: CpuOptions) -> list[str]:
+    """From structured control flow and memrefs to the llvm dialect."""
+    passes = []
+    if "vector." in text or "vector<" in text:
+        passes.append("convert-vector-to-scf")
+    if re.search(r"math\.(ipowi|fpowi)", text):
+        passes.append("convert-math-to-funcs{min-width-of-fpowi-exponent=1}")
+    passes += ["expand-strided-metadata", "lower-affine", "convert-scf-to-cf"]
+    if "vector." in text or "vector<" in text:
+        passes.append("convert-vector-to-llvm")
+    passes += ["convert-to-llvm", "reconcile-unrealized-casts", "symbol-dce"]
+    if options.debug_info:
+        passes.append("ensure-debug-info-scope-on-llvm-func{emission-kind=LineTablesOnly}")
+    return passes
+
+
+def _check_lowered(module: Module) -> None:
+    """Refuse what no pass has lowered: writing it as LLVM IR would end the process."""
+    left = _OTHER_DIALECT.search(module.operation.get_asm(print_generic_op_form=True))
+    if left:
+        raise LoweringError(f"the operation {left[1]} has no lowering to the CPU")
+
+
+def _finish(
+    ir: str, entry: str, signature: entries.Signature, allocates: bool, kept: list[str], options: CpuOptions
+) -> str:
+    """The text that LLVM gets: floating-point flags, the entry function, and the allocator if it is used."""
+    if options.fastmath:
+        ir = _FAST.sub(r"= \1 reassoc nsz arcp contract afn ", ir)
+    elif options.contract:
+        ir = _CONTRACTIBLE.sub(r"= \1 contract ", ir)
+    if allocates or f"@{REFUSE}" in ir:
+        allocates = True
+        ir = re.sub(rf"^declare [^\n]*@(malloc|{re.escape(REFUSE)})\([^\n]*\n", "", ir, flags=re.M)
+        ir = ir.replace("@malloc(", f"@{ALLOC}(") + RUNTIME
+    return ir + entries.wrapper(entry, signature, allocates) + vector_math.keep(kept)

@@ -149,7 +149,7 @@ def fit(p: np.ndarray, hares: np.ndarray, lynxes: np.ndarray, steps: int, consol
     )
     seconds = time.perf_counter() - start
     console.print(
-        f"  iteration {iteration:3d}   misfit {result.fun:.8f}   done: {result.nfev} gradients in {seconds * 1e3:.1f} ms"
+        f"  iteration {iteration:3d}   misfit {result.fun:.8f} in {result.nfev} gradients, {seconds * 1e3:.1f} ms"
     )
     return result
 
@@ -166,10 +166,15 @@ def draw(p: np.ndarray, years: np.ndarray, hares: np.ndarray, lynxes: np.ndarray
     trajectory(p, path, steps)
     times = years[0] + np.arange(len(path)) / steps
     figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
-    for series, curve, colour, name in ((hares, path[:, 0], "tab:blue", "hare"), (lynxes, path[:, 1], "tab:red", "lynx")):
+    for series, curve, colour, name in (
+        (hares, path[:, 0], "tab:blue", "hare"),
+        (lynxes, path[:, 1], "tab:red", "lynx"),
+    ):
         axes.plot(times, curve, color=colour, label=f"{name}, fitted")
         axes.plot(years, series, "o", color=colour, markersize=5, label=f"{name}, record")
-    axes.set(xlabel="year", ylabel="pelts, thousands", title="Hudson's Bay Company: hare and lynx, with the fitted model")
+    axes.set(
+        xlabel="year", ylabel="pelts, thousands", title="Hudson's Bay Company: hare and lynx, with the fitted model"
+    )
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(matplotlib.ticker.MultipleLocator(2))
     axes.legend()
@@ -197,8 +202,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name, before, after, meaning in zip(NAMES, np.exp(guess), np.exp(result.x), MEANING):
         table.add_row(name, f"{before:.5g}", f"{after:.5g}", meaning)
     console.print(table)
-    scatter = math.sqrt(result.fun / (2 * len(years)))
-    console.print(f"misfit {result.fun:.8f}: the record scatters around the model by a factor of {math.exp(scatter):.2f}")
+    scatter = math.exp(math.sqrt(result.fun / (2 * len(years))))
+    console.print(f"misfit {result.fun:.8f}: the record scatters around the model by a factor of {scatter:.2f}")
     draw(result.x, years, hares, lynxes, options.out)
     console.print(f"wrote {options.out}")
     return 0 if good and result.success else 1

@@ -1,6 +1,6 @@
-"""Random expressions of the language. All are total on what the scope promises: no domain error, no index out of range.
+"""Random expressions of the language. All are total on what the scope promises: no domain error, no wrong index.
 
-Smooth functions are kept inside their domains by their arguments (`log(1.5 + e * e)`), and grow at most polynomially, so
+Smooth functions are kept inside their domains by their arguments (`log(1.5 + e * e)`), and grow like polynomials, so
 that programs stay well conditioned often enough. Text is generous with brackets; the program's maker normalises it."""
 
 from __future__ import annotations
@@ -40,7 +40,15 @@ def integer(s: Scope) -> str:
     if i is None or s.chance(0.3):
         return str(s.random.randint(-3, 4))
     return s.random.choice(
-        [i.name, f"{i.name} + 1", f"{i.name} * 2 - 1", f"{i.name} // 2", f"-{i.name} % 3", f"{i.name} & 1", f"abs({i.name} - 1)"]
+        [
+            i.name,
+            f"{i.name} + 1",
+            f"{i.name} * 2 - 1",
+            f"{i.name} // 2",
+            f"-{i.name} % 3",
+            f"{i.name} & 1",
+            f"abs({i.name} - 1)",
+        ]
     )
 
 

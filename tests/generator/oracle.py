@@ -89,10 +89,15 @@ def jacobian(program: Program, arguments: list[Any]) -> Truth:
         if isinstance(v, np.ndarray) and is_float(original):
             arrays += list(v.ravel())
     outputs = returned + arrays
-    rows = [np.broadcast_to(np.asarray(o.d, dtype=float), (inputs,)) if isinstance(o, Dual) else np.zeros(inputs) for o in outputs]
+    rows = [
+        np.broadcast_to(np.asarray(o.d, dtype=float), (inputs,)) if isinstance(o, Dual) else np.zeros(inputs)
+        for o in outputs
+    ]
     numbers = [float(o.v) if isinstance(o, Dual) else float(o) for o in outputs]
     return Truth(
-        np.array(numbers[: len(returned)]), np.array(numbers[len(returned) :]), np.array(rows).reshape(len(outputs), inputs)
+        np.array(numbers[: len(returned)]),
+        np.array(numbers[len(returned) :]),
+        np.array(rows).reshape(len(outputs), inputs),
     )
 
 
@@ -123,7 +128,11 @@ def judge(program: Program, arguments: list[Any]) -> Truth:
             raise Unfair(f"{type(error).__name__}: {error}") from error
     if margin < MARGIN:
         raise Unfair(f"a comparison is decided by {margin:.1e}")
-    if not largest < LARGEST or not np.all(np.isfinite(truth.jacobian)) or np.max(np.abs(truth.jacobian), initial=0) > LARGEST:
+    if (
+        not largest < LARGEST
+        or not np.all(np.isfinite(truth.jacobian))
+        or np.max(np.abs(truth.jacobian), initial=0) > LARGEST
+    ):
         raise Unfair("numbers too large")
     if near.jacobian.shape != truth.jacobian.shape or plain.shape != truth.outputs.shape:
         raise Unfair("shape of the result changes")

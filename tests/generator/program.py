@@ -33,7 +33,7 @@ class Param:
 
 @dataclass(frozen=True)
 class Program:
-    """A kernel as text (helper functions first, then `k`), its parameters, and what it returns: f, v, t or n (nothing)."""
+    """A kernel as text (helpers first, then `k`), its parameters, and what it returns: f v t, or n (nothing)."""
 
     seed: int
     source: str
@@ -93,7 +93,7 @@ def normalise(source: str) -> str:
 
 
 def _params(random: Random, length: int) -> list[Param]:
-    """One array at least; other arrays, scalars, index arrays and masks by chance. What is not active is not written."""
+    """One array at least; other arrays, scalars, index arrays, masks by chance. What is not active is not written."""
     params = [Param(Var("x", "v", (length,)), True)]
     if random.random() < 0.5:
         active = random.random() < 0.7
@@ -132,7 +132,9 @@ def _helper(random: Random, name: str, length: int, earlier: list[Helper]) -> tu
     """A function for the kernel to call: of floats, or of an array that it may change in place."""
     kinds = random.choice((("f",), ("f", "f"), ("v", "f"), ("f", "v")))
     returns = "f" if "v" in kinds or random.random() < 0.6 else "t"
-    variables = [Var(f"{'u' if kind == 'v' else 'z'}{j}", kind, (length,) if kind == "v" else ()) for j, kind in enumerate(kinds)]
+    variables = [
+        Var(f"{'u' if kind == 'v' else 'z'}{j}", kind, (length,) if kind == "v" else ()) for j, kind in enumerate(kinds)
+    ]
     scope = Scope(random, {v.name: v for v in variables}, list(earlier), returns=returns, length=length)
     body = block(scope, 1, random.randint(0, 2))
     if returns == "t":

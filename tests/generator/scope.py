@@ -11,7 +11,7 @@ class Var:
     """A variable. kind: f float, i int, b bool, v 1-d array, m 2-d array, l list of floats, p int array, q bool array.
 
     `size` is the shape of arrays, (lo, hi) the values that an int, or each entry of an int array, can have. A `fixed`
-    variable must not be assigned (a loop's counter, an argument that is to stay constant); an array that is fixed must not be written."""
+    variable must not be assigned (a loop's counter), a fixed array not be written (it stays constant)."""
 
     name: str
     kind: str
@@ -45,7 +45,12 @@ class Scope:
     def inner(self, *, loop: bool = False) -> Scope:
         """The scope of a block: what it defines is unknown after it."""
         return Scope(
-            self.random, dict(self.variables), self.helpers, self.in_loop + (1 if loop else 0), self.returns, self.length
+            self.random,
+            dict(self.variables),
+            self.helpers,
+            self.in_loop + (1 if loop else 0),
+            self.returns,
+            self.length,
         )
 
     def of(self, kind: str, *, writable: bool = False, size: tuple[int, ...] | None = None) -> list[Var]:
@@ -64,8 +69,8 @@ class Scope:
         return var
 
     def fresh(self, prefix: str) -> str:
-        """A name that is new in this scope; one defined in a closed block may come again, with another kind or not at all
-        the same meaning, as in any Python function. Kinds keep to their own prefixes, so joins always exist."""
+        """A name that is new in this scope. One that a closed block defined may come again, as in any function; kinds
+        keep to their own first letters, so that what meets at a merge is of one kind."""
         k = 0
         while f"{prefix}{k}" in self.variables:
             k += 1

@@ -54,7 +54,11 @@ def unpack(s: Scope) -> Lines:
     olds = s.of("f", writable=True)
     if pair and s.chance(0.5):
         h = s.random.choice(pair)
-        names = [s.add(Var(s.fresh("f"), "f")).name for _ in range(2)] if len(olds) < 2 else [v.name for v in s.random.sample(olds, 2)]
+        names = (
+            [s.add(Var(s.fresh("f"), "f")).name for _ in range(2)]
+            if len(olds) < 2
+            else [v.name for v in s.random.sample(olds, 2)]
+        )
         return [f"{names[0]}, {names[1]} = {h.name}({', '.join(e.leaf(s) for _ in h.params)})"]
     if len(olds) < 2:
         return assign(s)
@@ -132,10 +136,15 @@ def local(s: Scope) -> Lines:
         name = s.fresh("m")
         shape = (s.random.randint(2, 3), s.length)
         s.add(Var(name, "m", shape))
-        return [f"{name} = dsl.zeros(({shape[0]}, {shape[1]}))", f"{name}[{e.index(s, shape[0])}, {e.index(s, shape[1])}] = {damped(s, 1)}"]
+        return [
+            f"{name} = dsl.zeros(({shape[0]}, {shape[1]}))",
+            f"{name}[{e.index(s, shape[0])}, {e.index(s, shape[1])}] = {damped(s, 1)}",
+        ]
     name = s.fresh("v")
     n = s.length
-    text = s.random.choice([f"{name} = dsl.zeros({n})", f"{name} = dsl.ones({n})", f"{name} = dsl.full({n}, 1.0 * {e.leaf(s)})"])
+    text = s.random.choice(
+        [f"{name} = dsl.zeros({n})", f"{name} = dsl.ones({n})", f"{name} = dsl.full({n}, 1.0 * {e.leaf(s)})"]
+    )
     s.add(Var(name, "v", (n,)))
     return [text]
 
@@ -226,7 +235,9 @@ def counted(s: Scope, depth: int) -> Lines:
         inner.add(Var(name, "i", (), 0, max(n - 1, 0), fixed=True))
         head = f"for {name} in range({n}):"
     else:
-        start, stop, step = s.random.choice(((0, 5, 2), (0, 10, 3), (4, -1, -1), (3, 0, -2), (1, 4, 1), (2, 2, 1), (5, 0, -3)))
+        start, stop, step = s.random.choice(
+            ((0, 5, 2), (0, 10, 3), (4, -1, -1), (3, 0, -2), (1, 4, 1), (2, 2, 1), (5, 0, -3))
+        )
         values = list(range(start, stop, step)) or [0]
         inner.add(Var(name, "i", (), min(values), max(values), fixed=True))
         head = f"for {name} in range({start}, {stop}{'' if step == 1 and s.chance(0.5) else f', {step}'}):"
@@ -262,7 +273,11 @@ def waiting(s: Scope, depth: int) -> Lines:
         s.add(Var(g, "f", fixed=True))
         inner = s.inner(loop=True)
         growth = f"{g} = {g} * 1.4 + 0.3 * {e.leaf_squared(inner)}"
-        return [f"{g} = {start}", f"while {g} < {s.random.randint(3, 12)}:", *indent([growth, *loop_body(inner, depth)])]
+        return [
+            f"{g} = {start}",
+            f"while {g} < {s.random.randint(3, 12)}:",
+            *indent([growth, *loop_body(inner, depth)]),
+        ]
     k = s.fresh("i")
     n = s.random.randint(2, 5)
     s.add(Var(k, "i", (), 0, n, fixed=True))

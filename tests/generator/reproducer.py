@@ -1,0 +1,127 @@
+"""A generated program as a file: the module that the compiled kernel is taken from, and, run by itself, a bug report.
+
+Run, the file prints the value from Python and from the compiled kernel, and for each input the derivative by central
+differences, by forward and by reverse mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.generator.dual import is_float
+from tests.generator.program import ENTRY, Program
+
+HEAD = '''"""Generated, seed {seed}, point {point}.{note}"""
+
+import math
+
+import numpy as np
+
+import dsl
+
+'''
+
+MAIN = '''
+
+ARGUMENTS = {{
+{arguments}
+}}
+ACTIVE = {active!r}
+SEED = {seed!r}  # weights of the result, or of each of its leaves; and of each active array as it is at the end
+
+
+def outputs(kernel, arguments):
+    """The weighted sum of all outputs, from the kernel or from its undecorated function."""
+    values = [v.copy() if isinstance(v, np.ndarray) else v for v in arguments]
+    returned = kernel(*values)
+    parts = [] if returned is None else list(returned) if isinstance(returned, tuple) else [returned]
+    total = sum(float(np.sum(SEED["returned"] * np.asarray(part))) for part in parts)
+    for name, value in zip(ARGUMENTS, values):
+        if name in SEED["arrays"]:
+            total += float(np.sum(np.asarray(SEED["arrays"][name]) * value))
+    return total
+
+
+def main():
+    from dsl import Active, Const, Duplicated, Reverse, autodiff
+
+    arguments = list(ARGUMENTS.values())
+    print("python   ", outputs({entry}.fn, arguments))
+    print("compiled ", outputs({entry}, arguments))
+    marked = []
+    for name, value in ARGUMENTS.items():
+        if name not in ACTIVE:
+            marked.append(Const(value))
+        elif isinstance(value, float):
+            marked.append(Active(value))
+        else:
+            marked.append(Duplicated(value.copy(), np.array(SEED["arrays"][name])))
+    result = autodiff(Reverse, {entry}, {returns}, *marked)
+    for position, (name, value) in enumerate(ARGUMENTS.items()):
+        if name not in ACTIVE:
+            continue
+        reverse = result[0][position] if isinstance(value, float) else marked[position].dval
+        differences = np.empty(np.shape(value))
+        for at in np.ndindex(np.shape(value)):
+            step = np.zeros(np.shape(value))
+            step[at] = 1e-4
+            def along(t):
+                moved = value + t * step
+                moved = float(moved) if isinstance(value, float) else moved
+                return outputs({entry}.fn, arguments[:position] + [moved] + arguments[position + 1:])
+            differences[at] = (8 * (along(1) - along(-1)) - (along(2) - along(-2))) / 12e-4
+        print(name, "differences", differences.tolist())
+        print(name, "reverse    ", np.asarray(reverse).tolist())
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+def module_text(program: Program, point: int, note: str = "") -> str:
+    """The file: imports, the program with each function a kernel, and a main that shows what differs."""
+    decorated = program.source.replace("def ", "@dsl.kernel\ndef ")
+    arguments = program.arguments(point)
+    listed = "\n".join(f"    {p.name!r}: {_literal(v)}," for p, v in zip(program.params, arguments))
+    returned, arrays = seeds(program, point)
+    main = MAIN.format(
+        arguments=listed,
+        active=[p.name for p in program.params if p.active],
+        seed={"returned": returned, "arrays": {name: v.tolist() for name, v in arrays.items()}},
+        entry=ENTRY,
+        returns="Active" if program.returns == "f" else "Const",
+    )
+    head = HEAD.format(seed=program.seed, point=point, note="\n\n" + note if note else "")
+    return head + decorated + main
+
+
+def seeds(program: Program, point: int) -> tuple[float, dict[str, np.ndarray]]:
+    """The cotangents that reverse mode starts from: of the returned float (combined mode's is 1; what is not a float
+    gets none), and of each active array."""
+    rng = np.random.default_rng([program.seed, point, 7])
+    arrays = {
+        p.name: np.round(rng.uniform(-1, 1, p.var.size), 3) for p in program.params if p.active and p.var.kind in "vm"
+    }
+    return (1.0 if program.returns == "f" else 0.0), arrays
+
+
+def directions(program: Program, point: int, arguments: list[Any]) -> list[Any]:
+    """The tangents that forward mode is tried along: like the arguments where they are active, else None."""
+    rng = np.random.default_rng([program.seed, point, 8])
+    out: list[Any] = []
+    for p, v in zip(program.params, arguments):
+        if not p.active or not is_float(v):
+            out.append(None)
+        elif isinstance(v, np.ndarray):
+            out.append(np.round(rng.uniform(-1, 1, v.shape), 3))
+        else:
+            out.append(float(np.round(rng.uniform(-1, 1), 3)))
+    return out
+
+
+def _literal(v: Any) -> str:
+    if isinstance(v, np.ndarray):
+        return f"np.array({v.tolist()!r}, dtype=np.{v.dtype})"
+    return repr(v)

@@ -122,11 +122,12 @@ class Builder:
         return n.AugAssign(place, str(op)[:-1], self.make(value), loc=self.loc(tree))
 
     def ann_assign(self, tree: Tree) -> n.AnnAssign:
-        target, annotation, value = tree.children
+        target, annotation, *value = tree.children
         place = self.target(self.make(target))
         if isinstance(place, (n.Tuple, n.List)):
             raise KernelSyntaxError("only a single target can be annotated", place.loc)
-        return n.AnnAssign(place, self.make(annotation), self.maybe(value), loc=self.loc(tree))
+        made = self.make(value[0]) if value else None
+        return n.AnnAssign(place, self.make(annotation), made, loc=self.loc(tree))
 
     def target(self, node: n.Expression) -> n.Expression:
         """The same node, if it can stand left of an `=`."""

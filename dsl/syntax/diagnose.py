@@ -72,39 +72,36 @@ def diagnose(
         return KernelSyntaxError(f"not Python: {e.msg}", where.loc(line, offset, end_line, end_offset))
     except (ValueError, RecursionError, MemoryError) as e:  # null bytes; nesting deeper than Python's parser bears
         return KernelSyntaxError(f"not Python: {e}", where.loc(1, 1, 1, 2))
-    root: ast.AST = tree.body[0]
+    root: ast.AST | None = tree.body[0] if len(tree.body) == 1 else None
     if not is_lambda and isinstance(root, ast.If):
-        root = root.body[0]
+        root = root.body[0] if len(root.body) == 1 else None
+    if isinstance(root, ast.Expr):
+        root = root.value
+    line, col = at if at[0] > 0 else (1, 1)
+    place = where.loc(line + where.prefix_lines, col, line + where.prefix_lines, col + 1)
+    if not isinstance(root, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        return KernelSyntaxError("a kernel is the text of one function or one lambda", place)
     for found in _lacking(root, where):
         return found
-    line, col = at if at[0] > 0 else (1, 1)
-    if not is_lambda and where.prefix_lines:
-        line += 1  # `at` counts from the text itself
-    if len(tree.body) > 1 or not isinstance(root, (ast.FunctionDef, ast.Expr)):
-        return KernelSyntaxError(
-            "a kernel is the text of one function or one lambda", where.loc(line, col, line, col + 1)
-        )
-    return UnsupportedSyntax("this is not part of the kernel language", where.loc(line, col, line, col + 1))
+    return UnsupportedSyntax("this is not part of the kernel language", place)
 
 
-def _lacking(root: ast.AST, where: _Place) -> Iterator[CompileError]:
+def _lacking(root: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, where: _Place) -> Iterator[CompileError]:
     """The constructs that the language lacks, in source order."""
     if isinstance(root, ast.AsyncFunctionDef):
         yield _named(root, where)
         return
-    function = root.value if isinstance(root, ast.Expr) else root
-    if isinstance(function, (ast.FunctionDef, ast.Lambda)):
-        for parameter, star in ((function.args.vararg, "*"), (function.args.kwarg, "**")):
-            if parameter is not None:
-                hint = "name each parameter; pass several values as a tuple or an array"
-                yield UnsupportedSyntax(f"`{star}{parameter.arg}` is not supported", where.of(parameter), hint)
-        for type_parameter in getattr(function, "type_params", []):
-            hint = "kernels are specialised for their argument types by themselves"
-            yield UnsupportedSyntax("type parameters are not supported", where.of(type_parameter), hint)
-        for decorator in getattr(function, "decorator_list", []):
-            yield KernelSyntaxError("the text of a kernel starts at its `def`", where.of(decorator))
-    for node in _in_order(function):
-        if node is function:
+    for parameter, star in ((root.args.vararg, "*"), (root.args.kwarg, "**")):
+        if parameter is not None:
+            hint = "name each parameter; pass several values as a tuple or an array"
+            yield UnsupportedSyntax(f"`{star}{parameter.arg}` is not supported", where.of(parameter), hint)
+    for type_parameter in getattr(root, "type_params", []):
+        hint = "kernels are specialised for their argument types by themselves"
+        yield UnsupportedSyntax("type parameters are not supported", where.of(type_parameter), hint)
+    for decorator in getattr(root, "decorator_list", []):
+        yield KernelSyntaxError("the text of a kernel starts at its `def`", where.of(decorator))
+    for node in _in_order(root):
+        if node is root:
             continue
         if type(node).__name__ in _LACKING:
             yield _named(node, where)

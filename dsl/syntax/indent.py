@@ -15,8 +15,13 @@ _OPEN = frozenset({"LPAR", "LSQB"})
 _CLOSE = frozenset({"RPAR", "RSQB"})
 
 
+# Columns with a tab to the next multiple of 8, and with a tab of 1: where the two disagree about what is deeper, the
+# meaning hangs on the width of a tab, and Python refuses.
+Width = tuple[int, int]
+
+
 class IndentationMismatch(Exception):
-    """A line that goes back to a level that no line before it has."""
+    """A line at a level that fits no line before it."""
 
     def __init__(self, token: Token) -> None:
         super().__init__(str(token))
@@ -30,8 +35,8 @@ class PythonIndenter(PostLex):
 
     def process(self, stream: Iterable[Token]) -> Iterator[Token]:
         brackets = 0
-        levels: list[int] = []
-        first = 0  # the level of the first line
+        levels: list[Width] = []
+        first = (0, 0)  # the level of the first line
         for token in stream:
             if token.type == "_NEWLINE":
                 width = _width(token)
@@ -53,20 +58,24 @@ class PythonIndenter(PostLex):
             yield Token("_DEDENT", "")
 
 
-def _width(newline: Token) -> int:
-    """The indentation after a line end, in columns."""
+def _width(newline: Token) -> Width:
+    """The indentation after a line end."""
     blanks = newline.rsplit("\n", 1)[-1].rsplit("\f", 1)[-1]  # a form feed starts the count anew, as in Python
-    return len(blanks.expandtabs(8))
+    return len(blanks.expandtabs(8)), len(blanks)
 
 
-def _change(newline: Token, width: int, levels: list[int]) -> Iterator[Token]:
+def _change(newline: Token, width: Width, levels: list[Width]) -> Iterator[Token]:
     """The INDENT or DEDENTs that lead to a line of this width; keeps `levels` in step."""
-    if width > levels[-1]:
+    if width[0] > levels[-1][0]:
+        if width[1] <= levels[-1][1]:
+            raise IndentationMismatch(newline)
         levels.append(width)
         yield Token.new_borrow_pos("_INDENT", "", newline)
         return
-    while width < levels[-1] and len(levels) > 1:
+    while width[0] < levels[-1][0] and len(levels) > 1:
         levels.pop()
         yield Token.new_borrow_pos("_DEDENT", "", newline)
-    if width > levels[-1]:
+    if width[0] < levels[-1][0]:  # back beyond the first line: the text ends here
+        return
+    if width != levels[-1]:
         raise IndentationMismatch(newline)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ..errors import UnsupportedSyntax
+from .loc import Loc
 from .nodes import FunctionDef
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ def parse(text: str, file: str, first_line: int = 1, first_col: int = 1) -> Func
         return Builder(file, first_line, first_col).function(tree)
     except UnexpectedInput as e:
         at = (getattr(e, "line", -1), getattr(e, "column", -1))
+    except RecursionError:
+        place = Loc(file, first_line, first_col, first_line, first_col + 1)
+        hint = "give parts of it names of their own"
+        raise UnsupportedSyntax("an expression or a block is nested too deeply", place, hint) from None
     except IndentationMismatch as e:
         at = (e.token.end_line or -1, e.token.end_column or -1)
     # outside the handler, so that the user sees one error and not lark's as its cause

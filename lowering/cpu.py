@@ -20,7 +20,7 @@ _LOCK = threading.Lock()
 
 
 def compile(module_text: str, entry: str, options: CpuOptions | None = None) -> bytes:
-    """An object file that exports the function @`entry` of the module as `abi.symbol(entry)`, a function of one pointer."""
+    """An object file that exports `abi.symbol(entry)`, the function @`entry` of the module behind one pointer."""
     options = options or CpuOptions()
     with _LOCK:
         machine, module = _optimised(module_text, entry, options)

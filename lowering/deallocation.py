@@ -188,7 +188,9 @@ def _function(op: Operation) -> Operation:
 
 def _to_stack(alloc: Operation, free: Operation, function: Operation) -> None:
     """One slot in the function's frame, whatever loops the allocation stood in."""
-    attributes = {name: alloc.attributes[name] for name in ("operandSegmentSizes", "alignment") if name in alloc.attributes}
+    attributes = {
+        name: alloc.attributes[name] for name in ("operandSegmentSizes", "alignment") if name in alloc.attributes
+    }
     slot = Operation.create(
         "memref.alloca",
         [alloc.results[0].type],
@@ -222,5 +224,3 @@ def _inside(value: Value, loop: Operation) -> bool:
         if op.name in ("func.func", "builtin.module"):
             return False
         op = op.parent.operation
-
-

@@ -3,11 +3,12 @@
 Takes a module of upstream dialects, leaves one in which `convert-to-llvm` finds a good lowering for every arith, math
 and complex operation:
 
-- Functions of `math` and `complex` become calls of the C library by name (not LLVM intrinsics: only a declared function
-  can carry its vector variants, see `vector_math`). 16-bit floats are computed in 32 bits, single complex in double.
+- Functions of `math` become calls of the C library by name (not LLVM intrinsics: only a declared function can carry its
+  vector variants, see `vector_math`). 16-bit floats are computed in 32 bits.
 - Predicates, integer functions and rounding conversions become a few arith operations.
 
-One table, `RULES`: the operation's name and the function that emits its replacement.
+One table, `RULES`: the operation's name and the function that emits its replacement. Those of `complex` are in
+`complex_rules`.
 """
 
 from __future__ import annotations
@@ -15,31 +16,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any
 
 from mlir.ir import (
     Attribute,
-    ComplexType,
     F32Type,
     F64Type,
-    FlatSymbolRefAttr,
-    FloatAttr,
-    FunctionType,
-    InsertionPoint,
-    IntegerAttr,
     IntegerType,
-    Location,
     Module,
     Operation,
     StringAttr,
     Type,
-    TypeAttr,
     Value,
     VectorType,
     WalkResult,
 )
 
-from .errors import LoweringError, position
+from .complex_rules import COMPLEX_RULES
+from .rewriting import Builder, Rule, element_of, with_element
 
 # math operation -> C function for double; the one for float has an "f" behind. What LLVM has as an instruction or
 # expands well (sqrt, fma, floor, fabs, ...) is not here: convert-to-llvm makes intrinsics of it.
@@ -50,100 +43,21 @@ LIBM = {
     "math.log": "log", "math.log10": "log10", "math.log1p": "log1p", "math.log2": "log2", "math.powf": "pow",
     "math.sin": "sin", "math.sinh": "sinh", "math.tan": "tan", "math.tanh": "tanh",
 }  # fmt: skip
-# complex operation -> C function for double complex. C passes two doubles, as LLVM passes the pair that MLIR makes;
-# for float complex the two differ, so single precision goes through double.
-COMPLEX_LIBM = {
-    "complex.cos": "ccos", "complex.exp": "cexp", "complex.log": "clog", "complex.pow": "cpow", "complex.sin": "csin",
-    "complex.sqrt": "csqrt", "complex.tan": "ctan", "complex.tanh": "ctanh",
-}  # fmt: skip
-# Predicates of arith.cmpi and arith.cmpf by name.
-_INT = {"eq": 0, "ne": 1, "slt": 2, "sle": 3, "sgt": 4, "sge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}
-_FLOAT = {"oeq": 1, "ogt": 2, "oge": 3, "olt": 4, "ole": 5, "one": 6, "ord": 7, "uno": 14}
-
-
-class Builder:
-    """Emits operations before one that is being replaced, at its location."""
-
-    def __init__(self, op: Operation, functions: dict[str, Operation], body: Any):
-        self.ip, self.loc = InsertionPoint(op), op.location
-        self.functions, self.body = functions, body
-
-    def op(self, name: str, type: Type, *operands: Value, **attributes: Attribute) -> Value:
-        created = Operation.create(
-            name, results=[type], operands=list(operands), attributes=attributes, loc=self.loc, ip=self.ip
-        )
-        return created.results[0]
-
-    def same(self, name: str, *operands: Value) -> Value:
-        """An operation whose result has the type of its first operand."""
-        return self.op(name, operands[0].type, *operands)
-
-    def constant(self, type: Type, value: float) -> Value:
-        """A number, of an integer, index or float type or a vector of them."""
-        element = VectorType(type).element_type if isinstance(type, VectorType) else type
-        text = f"{int(value)}" if _is_integer(element) else _float_text(value, element)
-        text = f"dense<{text}> : {type}" if element != type else f"{text} : {type}"
-        return self.op("arith.constant", type, value=Attribute.parse(text))
-
-    def compare(self, predicate: str, a: Value, b: Value) -> Value:
-        integers = _is_integer(_element(a.type))
-        table, name = (_INT, "arith.cmpi") if integers else (_FLOAT, "arith.cmpf")
-        code = IntegerAttr.get(IntegerType.get_signless(64), table[predicate])
-        return self.op(name, _with_element(a.type, IntegerType.get_signless(1)), a, b, predicate=code)
-
-    def select(self, condition: Value, yes: Value, no: Value) -> Value:
-        return self.op("arith.select", yes.type, condition, yes, no)
-
-    def call(self, function: str, type: Type, *operands: Value) -> Value:
-        """A call of a C function, declared on its first use."""
-        if function not in self.functions:
-            signature = FunctionType.get([operand.type for operand in operands], [type])
-            attributes = {
-                "sym_name": StringAttr.get(function),
-                "function_type": TypeAttr.get(signature),
-                "sym_visibility": StringAttr.get("private"),
-            }
-            self.functions[function] = Operation.create(
-                "func.func", attributes=attributes, regions=1, loc=Location.unknown(), ip=InsertionPoint(self.body)
-            )
-        return self.op("func.call", type, *operands, callee=FlatSymbolRefAttr.get(function))
-
-
-Rule = Callable[[Builder, Operation], Sequence[Value]]
-
-
-def _is_integer(type: Type) -> bool:
-    return str(type) == "index" or isinstance(type, IntegerType)
-
-
-def _element(type: Type) -> Type:
-    return VectorType(type).element_type if isinstance(type, VectorType) else type
-
-
-def _with_element(type: Type, element: Type) -> Type:
-    """The vector type of the same shape with another element, or that element for a scalar."""
-    return VectorType.get(VectorType(type).shape, element) if isinstance(type, VectorType) else element
-
-
-def _float_text(value: float, type: Type) -> str:
-    return str(FloatAttr.get(type, value)).split(" : ")[0]
 
 
 def _each_element(b: Builder, type: Type, operands: Sequence[Value], emit: Callable[..., Value]) -> Value:
     """`emit` on scalars; for vectors on each element in turn."""
     if not isinstance(type, VectorType):
         return emit(*operands)
-    element = VectorType(type).element_type
     result = b.constant(type, 0.0)
     for place in product(*map(range, VectorType(type).shape)):
         at = Attribute.parse(f"array<i64: {', '.join(map(str, place))}>")
-        parts = [b.op("vector.extract", _element(operand.type), operand, static_position=at) for operand in operands]
+        parts = [b.op("vector.extract", element_of(operand.type), operand, static_position=at) for operand in operands]
         result = b.op("vector.insert", type, emit(*parts), result, static_position=at)
-        assert _element(type) == element
     return result
 
 
-def _libm(name: str) -> Rule:
+def _libm(name: str) -> Callable[[Builder, Operation], list[Value]]:
     """A call of the C function for double or float; narrower floats are widened to float and rounded back."""
 
     def scalar(b: Builder, *operands: Value) -> Value:
@@ -153,10 +67,10 @@ def _libm(name: str) -> Rule:
         single = F32Type.get()
         if type == single:
             return b.call(name + "f", type, *operands)
-        wide = [b.op("arith.extf", single, operand) for operand in operands]
+        wide = [_widen(b, operand, single) for operand in operands]
         return _round(b, b.call(name + "f", single, *wide), type)
 
-    def rule(b: Builder, op: Operation) -> Sequence[Value]:
+    def rule(b: Builder, op: Operation) -> list[Value]:
         return [_each_element(b, op.results[0].type, list(op.operands), lambda *parts: scalar(b, *parts))]
 
     return rule
@@ -164,60 +78,6 @@ def _libm(name: str) -> Rule:
 
 def _sincos(b: Builder, op: Operation) -> Sequence[Value]:
     return [*_libm("sin")(b, op), *_libm("cos")(b, op)]
-
-
-def _parts(b: Builder, value: Value) -> tuple[Value, Value]:
-    """Real and imaginary part as double (half precision and its like stay as they are: refused by the caller)."""
-    element = ComplexType(value.type).element_type
-    real, imag = b.op("complex.re", element, value), b.op("complex.im", element, value)
-    if element == F32Type.get():
-        double = F64Type.get()
-        return b.op("arith.extf", double, real), b.op("arith.extf", double, imag)
-    return real, imag
-
-
-def _narrow(b: Builder, value: Value, element: Type) -> Value:
-    return b.op("arith.truncf", element, value) if element == F32Type.get() else value
-
-
-def _complex_element(op: Operation) -> Type:
-    element = ComplexType(op.operands[0].type).element_type
-    if element != F32Type.get() and not isinstance(element, F64Type):
-        raise LoweringError(
-            f"{op.name} on {op.operands[0].type}", position(op.location), "use complex numbers of float32 or float64"
-        )
-    return element
-
-
-def _complex_libm(name: str) -> Rule:
-    def rule(b: Builder, op: Operation) -> Sequence[Value]:
-        element = _complex_element(op)
-        double = ComplexType.get(F64Type.get())
-        wide = [b.op("complex.create", double, *_parts(b, operand)) for operand in op.operands]
-        result = b.call(name, double, *wide)
-        real, imag = _parts(b, result)
-        return [b.op("complex.create", op.results[0].type, _narrow(b, real, element), _narrow(b, imag, element))]
-
-    return rule
-
-
-def _complex_to_real(name: str, swap: bool) -> Rule:
-    """A real function of both parts: the absolute value and the angle."""
-
-    def rule(b: Builder, op: Operation) -> Sequence[Value]:
-        element = _complex_element(op)
-        real, imag = _parts(b, op.operands[0])
-        pair = (imag, real) if swap else (real, imag)
-        return [_narrow(b, b.call(name, F64Type.get(), *pair), element)]
-
-    return rule
-
-
-def _conj(b: Builder, op: Operation) -> Sequence[Value]:
-    value = op.operands[0]
-    element = ComplexType(value.type).element_type
-    imag = b.same("arith.negf", b.op("complex.im", element, value))
-    return [b.op("complex.create", value.type, b.op("complex.re", element, value), imag)]
 
 
 def _is_nan(b: Builder, op: Operation) -> Sequence[Value]:
@@ -236,7 +96,7 @@ def _is_finite(b: Builder, op: Operation) -> Sequence[Value]:
 
 def _is_normal(b: Builder, op: Operation) -> Sequence[Value]:
     x = op.operands[0]
-    smallest = {"f64": 2.0**-1022, "f32": 2.0**-126, "bf16": 2.0**-126, "f16": 2.0**-14}[str(_element(x.type))]
+    smallest = {"f64": 2.0**-1022, "f32": 2.0**-126, "bf16": 2.0**-126, "f16": 2.0**-14}[str(element_of(x.type))]
     size = b.same("math.absf", x)
     below = b.compare("one", size, b.constant(x.type, float("inf")))
     above = b.compare("oge", size, b.constant(x.type, smallest))
@@ -244,8 +104,12 @@ def _is_normal(b: Builder, op: Operation) -> Sequence[Value]:
 
 
 def _clamp(b: Builder, op: Operation) -> Sequence[Value]:
-    x, low, high = op.operands
-    return [b.same("arith.minimumf", b.same("arith.maximumf", x, low), high)]
+    type = op.results[0].type
+    narrow = str(element_of(type)) == "bf16"
+    wide = with_element(type, F32Type.get()) if narrow else type
+    x, low, high = [_widen(b, v, wide) if narrow else v for v in op.operands]
+    result = b.same("arith.minimumf", b.same("arith.maximumf", x, low), high)
+    return [_round(b, result, type) if narrow else result]
 
 
 def _floor_divide(b: Builder, op: Operation) -> Sequence[Value]:
@@ -285,13 +149,13 @@ def _through_i64(b: Builder, op: Operation) -> Sequence[Value] | None:
 
 
 def _bits(type: Type) -> Type:
-    width = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16}[str(_element(type))]
-    return _with_element(type, IntegerType.get_signless(width))
+    width = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16}[str(element_of(type))]
+    return with_element(type, IntegerType.get_signless(width))
 
 
 def _round_to_odd(b: Builder, x: Value) -> Value:
     """double to float, cut off, with the last bit set if anything was lost: rounding it once more is then exact."""
-    single = _with_element(x.type, F32Type.get())
+    single = with_element(x.type, F32Type.get())
     word = _bits(single)
     near = b.op("arith.truncf", single, x)
     back = b.op("arith.extf", x.type, near)
@@ -305,7 +169,7 @@ def _round_to_odd(b: Builder, x: Value) -> Value:
 
 def _round(b: Builder, x: Value, type: Type) -> Value:
     """`x`, f32 or f64, rounded to nearest even in `type`, without the helper functions of compiler libraries."""
-    target, source = str(_element(type)), str(_element(x.type))
+    target, source = str(element_of(type)), str(element_of(x.type))
     if source == "f64" and target in ("f16", "bf16"):
         x = _round_to_odd(b, x)
     if target != "bf16":
@@ -321,18 +185,51 @@ def _round(b: Builder, x: Value, type: Type) -> Value:
 
 
 def _truncf(b: Builder, op: Operation) -> Sequence[Value] | None:
-    target, source = str(_element(op.results[0].type)), str(_element(op.operands[0].type))
+    target, source = str(element_of(op.results[0].type)), str(element_of(op.operands[0].type))
     if target == "bf16" or (target, source) == ("f16", "f64"):
         return [_round(b, op.operands[0], op.results[0].type)]
     return None
 
 
-RULES: dict[str, Callable[[Builder, Operation], Sequence[Value] | None]] = {
+def _widen(b: Builder, x: Value, type: Type) -> Value:
+    """`x` in a wider float type. bfloat16 by its bits: seeing it as a float, LLVM would compute in it again."""
+    if str(element_of(x.type)) != "bf16":
+        return b.op("arith.extf", type, x)
+    single = with_element(x.type, F32Type.get())
+    word = _bits(single)
+    bits = b.op("arith.extui", word, b.op("arith.bitcast", _bits(x.type), x))
+    value = b.op("arith.bitcast", single, b.same("arith.shli", bits, b.constant(word, 16)))
+    return value if type == single else b.op("arith.extf", type, value)
+
+
+def _extf(b: Builder, op: Operation) -> Sequence[Value] | None:
+    if str(element_of(op.operands[0].type)) != "bf16":
+        return None
+    return [_widen(b, op.operands[0], op.results[0].type)]
+
+
+def _widened(b: Builder, op: Operation) -> Sequence[Value] | None:
+    """Operations that LLVM has not for narrow floats, computed in wider ones and rounded once."""
+    type = op.results[0].type
+    element = str(element_of(type))
+    if element not in _NARROW_WITHOUT.get(op.name, ("bf16",)):
+        return None
+    wide = with_element(type, F64Type.get() if op.name == "math.fma" else F32Type.get())
+    operands = [_widen(b, v, wide) if v.type == type else v for v in op.operands]
+    return [_round(b, b.op(op.name, wide, *operands), type)]
+
+
+# The types for which an operation is widened, where it is not bfloat16 alone.
+_NARROW_WITHOUT = {"math.fma": ("bf16", "f16"), "math.fpowi": ("bf16", "f16")}
+_WIDENED = (
+    "math.ceil", "math.floor", "math.fma", "math.fpowi", "math.round", "math.roundeven", "math.rsqrt", "math.sqrt",
+    "math.trunc", "arith.maximumf", "arith.minimumf", "arith.maxnumf", "arith.minnumf",
+)  # fmt: skip
+
+RULES: dict[str, Rule] = {
+    **COMPLEX_RULES,
     **{name: _libm(function) for name, function in LIBM.items()},
-    **{name: _complex_libm(function) for name, function in COMPLEX_LIBM.items()},
-    "complex.abs": _complex_to_real("hypot", swap=False),
-    "complex.angle": _complex_to_real("atan2", swap=True),
-    "complex.conj": _conj,
+    **dict.fromkeys(_WIDENED, _widened),
     "math.sincos": _sincos,
     "math.isnan": _is_nan,
     "math.isinf": _is_inf,
@@ -348,8 +245,10 @@ RULES: dict[str, Callable[[Builder, Operation], Sequence[Value] | None]] = {
     "arith.ceildivsi": _ceil_divide,
     "arith.ceildivui": _ceil_divide_unsigned,
     "arith.truncf": _truncf,
+    "arith.extf": _extf,
 }
-_MENTION = re.compile("|".join(re.escape(name) + r"\b" for name in RULES))
+# Rules that only concern narrow floats need not be looked for where there are none.
+_MENTION = re.compile("|".join(rf"{re.escape(name)}\b" for name in RULES if name not in _WIDENED) + r"|\bb?f16\b")
 
 
 def expand(module: Module, text: str) -> None:

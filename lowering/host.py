@@ -57,7 +57,7 @@ def compilers() -> str:
 
     `importlib.metadata` gives the same and costs twenty times as much.
     """
-    found = {}
+    found: dict[str, str] = {}
     for folder in sys.path:
         try:
             entries = os.listdir(folder or ".")

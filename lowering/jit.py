@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import struct
 import sys
 import threading
 from collections.abc import Mapping
@@ -105,7 +106,8 @@ class _Linker:
         self.jit = lib.LLVMPY_CreateLLJITCompiler(None, True, True, ctypes.byref(error))
         if not self.jit:
             raise LoweringError(f"LLVM's linker does not start: {self.text(error)}")
-        self.jump_key = _thread_key()
+        self.process = ctypes.CDLL(None)
+        self.jump_key = self._thread_key()
 
     def load(self, code: bytes, name: str, extra: Mapping[str, int]) -> Loaded:
         elements = (_Element * 2)(_Element(_OBJECT, code, len(code)), _Element(_PROCESS, b"", 0))
@@ -119,13 +121,24 @@ class _Linker:
                 self.jit, library, elements, 2, imports, len(imports), exports, 1, ctypes.byref(error)
             )
         if not tracker:
-            raise LoweringError(f"the object code can't be linked: {self.text(error)}")
+            reason = self.text(error)
+            missing = [n for n in undefined(code) if n not in known and not hasattr(self.process, n)]
+            if missing:
+                reason = f"no library of this process has {', '.join(missing)}"
+            raise LoweringError(f"the compiled code can't be linked: {reason}")
         return Loaded(exports[0].address, tracker)
 
     def unload(self, tracker: int) -> None:
         error = ctypes.c_char_p()
         with self.lock:
             self.lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose(tracker, ctypes.byref(error))
+
+    def _thread_key(self) -> ctypes.c_uint64:
+        """A new thread-specific key, in a variable that generated code reads it from."""
+        key = ctypes.c_uint64(0)
+        if self.process.pthread_key_create(ctypes.byref(key), None):
+            raise LoweringError("the process has no thread-specific keys left")
+        return key
 
     def text(self, error: ctypes.c_char_p) -> str:
         """A message of LLVM's, which is then freed."""
@@ -157,9 +170,19 @@ def _library_path() -> str:
     return os.path.join(spec.submodule_search_locations[0], "binding", name)
 
 
-def _thread_key() -> ctypes.c_uint64:
-    """A new thread-specific key, in a variable that generated code reads it from."""
-    key = ctypes.c_uint64(0)
-    if ctypes.CDLL(None).pthread_key_create(ctypes.byref(key), None):
-        raise LoweringError("the process has no thread-specific keys left")
-    return key
+def undefined(code: bytes) -> list[str]:
+    """The names that an ELF object of 64 bits refers to and doesn't define; of any other object, none."""
+    if code[:5] != b"\x7fELF\x02":
+        return []
+    sections, size, count = struct.unpack_from("<Q", code, 40)[0], *struct.unpack_from("<HH", code, 58)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", code, sections + i * size) for i in range(count)]
+    names = []
+    for kind, start, length, link in [(h[1], h[4], h[5], h[6]) for h in headers]:
+        if kind != 2:  # the table of symbols
+            continue
+        strings = headers[link][4]
+        for at in range(start + 24, start + length, 24):
+            name, _, _, section = struct.unpack_from("<IBBH", code, at)
+            if section == 0 and name:
+                names.append(code[strings + name : code.index(b"\0", strings + name)].decode())
+    return names

@@ -27,12 +27,16 @@ _OTHER_DIALECT = re.compile(r'"(?!llvm\.|builtin\.module")([a-z_]\w*\.[\w.]+)"\(
 # What a floating-point operation in LLVM IR may have as flags for an option.
 _CONTRACTIBLE = re.compile(r"= (fadd|fsub|fmul|fneg) ")
 _FAST = re.compile(r"= (fadd|fsub|fmul|fdiv|frem|fneg|fcmp) ")
+# Dialects of which our own rewrites create operations. MLIR ends the process if one of them is not loaded.
+_CREATED = ("arith", "builtin", "complex", "func", "llvm", "math", "memref", "scf", "vector")
 
 
 def context() -> Context:
     """A context that loads dialects when it meets them, and works in the calling thread only."""
     made = Context(load_on_create_dialects=[])
     made.enable_multithreading(False)
+    for dialect in _CREATED:
+        made.get_dialect_descriptor(dialect)  # loads it
     return made
 
 

@@ -19,15 +19,12 @@ from . import vector_library
 
 # C functions without effects that anyone could see (nobody reads errno, signgam or the exception flags), by the number
 # of their arguments, all of the result's type. The version for float has an "f" behind.
-PURE = {
-    **dict.fromkeys(
-        "acos acosh asin asinh atan atanh cbrt ceil cos cosh erf erfc exp exp10 exp2 expm1 fabs floor j0 j1 lgamma log "
-        "log10 log1p log2 logb nearbyint rint round roundeven sin sinh sqrt tan tanh tgamma trunc y0 y1".split(),
-        1,
-    ),
-    **dict.fromkeys("atan2 copysign fdim fmax fmin fmod hypot nextafter pow remainder".split(), 2),
-    "fma": 3,
-}
+_UNARY = """
+    acos acosh asin asinh atan atanh cbrt ceil cos cosh erf erfc exp exp10 exp2 expm1 fabs floor j0 j1 lgamma log log10
+    log1p log2 logb nearbyint rint round roundeven sin sinh sqrt tan tanh tgamma trunc y0 y1
+"""
+_BINARY = "atan2 copysign fdim fmax fmin fmod hypot nextafter pow remainder"
+PURE = {**dict.fromkeys(_UNARY.split(), 1), **dict.fromkeys(_BINARY.split(), 2), "fma": 3}
 # What LLVM itself may put in place of a function while it simplifies.
 _BECOMES = {"pow": ("exp2", "exp10", "sqrt"), "exp": ("exp2",)}
 
@@ -53,7 +50,9 @@ def describe(module: Module, has_feature: Callable[[str], bool] | None) -> list[
                 kept.append(other + suffix)
     for name, op in declared.items():
         known = signature(name)
-        if not known or str(op.attributes["function_type"]) != _function_type(known.element, [known.element] * known.arity):
+        if not known or str(op.attributes["function_type"]) != _function_type(
+            known.element, [known.element] * known.arity
+        ):
             continue  # another function of that name: nothing is known of it
         _pure(op)
         variants = []
@@ -77,6 +76,9 @@ class Signature(NamedTuple):
     name: str
     element: str
     arity: int
+
+    def type(self) -> str:
+        return _function_type(self.element, [self.element] * self.arity)
 
 
 def signature(name: str) -> Signature | None:

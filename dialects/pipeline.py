@@ -18,7 +18,7 @@ from .dead_code import remove_dead_code
 from .errors import DerivativeError, refuse
 from .expand import derivative
 from .request import Request
-from .structure import callee_name, normalise
+from .structure import callee_name, normalise, symbol
 from .tape import Recorded
 
 #: What is optimised before differentiation is not taped, recomputed or differentiated after it.
@@ -98,10 +98,6 @@ def _reaches(module: Module, name: str, at: Operation, targets: set[str], seen: 
         return False
     calls = [op for op in walk(function) if op.name == "func.call"]
     return any(_reaches(module, callee_name(op), op, targets, seen) for op in calls)
-
-
-def symbol(function: Operation) -> str:
-    return StringAttr(function.attributes["sym_name"]).value
 
 
 def _functions(module: Module) -> list[Operation]:

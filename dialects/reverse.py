@@ -16,6 +16,7 @@ from .activity import STOPS, Activity, captured_active
 from .adjoint_memory import MemoryAdjoints
 from .augment import yielded
 from .builder import Builder, home, is_memref, operation, operations
+from .caches import cache_type, pushed_type
 from .copier import add_block, attributes_of
 from .forward import no_rule
 from .objects import ALLOCATIONS, VIEWS
@@ -85,6 +86,9 @@ class Reverse(MemoryAdjoints):
                     self.b.fill_zero(memref)
                     made.append(memref)
                 return tuple(made)
+        if op is not None and op.name == "autodiff.init":
+            with self.b.at(scope.here(), op.location):
+                return (self.b.value("autodiff.init", [], cache_type(self.tangents.type(pushed_type(op)))),)
         if scope.source is None:
             raise AssertionError(f"no shadow of {old}")
         records = scope.source.record_shadow(old)

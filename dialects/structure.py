@@ -31,7 +31,7 @@ from .errors import refuse
 
 
 def normalise(module: Module, function: Operation, name: str) -> Operation:
-    """The copy of `function` in normal form, added to `module` as private @name."""
+    """The copy of `function` in normal form, added to `module` as private @name, with the calls in it inlined."""
     blocks = list(function.regions[0].blocks)
     if len(blocks) != 1:
         raise refuse(function, "unstructured control flow is left in the function", "run lift-cf-to-scf first")
@@ -44,7 +44,8 @@ def normalise(module: Module, function: Operation, name: str) -> Operation:
     new = builder.op("func.func", [], [], attributes, regions=1)
     old = blocks[0]
     block = new.regions[0].blocks.append(*[a.type for a in old.arguments], arg_locs=[a.location for a in old.arguments])
-    copier = Normaliser(builder)
+    copier = Normaliser(builder, module)
+    copier.calls.append(function)
     copier.map.update(zip(old.arguments, block.arguments, strict=True))
     with builder.at(block):
         copier.block(old)
@@ -55,6 +56,30 @@ def normalise(module: Module, function: Operation, name: str) -> Operation:
 
 
 class Normaliser(Copier):
+    def __init__(self, builder: Builder, module: Module):
+        super().__init__(builder)
+        functions = [op for op in map(operation, module.body.operations) if op.name == "func.func"]
+        self.bodies = {symbol(op): op for op in functions if list(op.regions[0].blocks)}
+        #: The functions whose bodies are being copied, outermost first.
+        self.calls: list[Operation] = []
+
+    def copy_func_call(self, op: Operation) -> None:
+        """The callee's body, where there is one. (MLIR's own inliner leaves calls of functions that use caches.)"""
+        callee = self.bodies.get(callee_name(op))
+        if callee is None:
+            self.copy(op)
+            return
+        if callee in self.calls:
+            raise refuse(op, f"recursion: @{callee_name(op)} calls itself", "write it as a loop")
+        blocks = list(callee.regions[0].blocks)
+        if len(blocks) != 1:
+            raise refuse(op, f"unstructured control flow in @{callee_name(op)}", "run lift-cf-to-scf first")
+        self.calls.append(callee)
+        self.map.update(zip(blocks[0].arguments, self.values(op.operands), strict=True))
+        self.block(blocks[0])
+        self.map.update(zip(op.results, self.values(operations(blocks[0])[-1].operands), strict=True))
+        self.calls.pop()
+
     def copy_scf_for(self, op: Operation) -> None:
         lower, upper, step = self.values(op.operands[:3])
         old = op.regions[0].blocks[0]
@@ -223,3 +248,7 @@ def callee_name(op: Operation) -> str:
 
 def function_type(op: Operation) -> Type:
     return TypeAttr(op.attributes["function_type"]).value
+
+
+def symbol(function: Operation) -> str:
+    return StringAttr(function.attributes["sym_name"]).value

@@ -100,18 +100,12 @@ class Sweep(Augmenter):
 
     # caches of a derivative that is being differentiated -----------------------------------------------------------
     def copy_autodiff_init(self, op: Operation) -> None:
-        new = self.copy_plain(op)
-        cache = op.results[0]
-        if not self.activity.cache(cache):
-            return
+        """Memrefs' shadows go beside them; the cotangents of scalars need a cache in the reverse sweep only."""
+        self.copy_plain(op)
         element = pushed_type(op)
-        if is_memref(element):
-            self.shadows[cache] = tuple(self.copy_again(new) for _ in range(self.width))
-        else:
-            self.shadows[cache] = (self.b.value("autodiff.init", [], cache_type(self.tangents.type(element))),)
-
-    def copy_again(self, new: Operation) -> Value:
-        return self.b.value(new.name, list(new.operands), new.results[0].type)
+        if self.activity.cache(op.results[0]) and is_memref(element):
+            made = [self.b.value("autodiff.init", [], cache_type(element)) for _ in range(self.width)]
+            self.shadows[op.results[0]] = tuple(made)
 
     def copy_autodiff_push(self, op: Operation) -> None:
         self.copy_plain(op)

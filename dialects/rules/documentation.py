@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dialects.rules import libm
+from dialects.rules import libm, structured
 from dialects.rules.rule import Rule
 from dialects.rules.table import INACTIVE, REFUSED, RULES
 
@@ -26,6 +26,12 @@ _C_FUNCTIONS = """\
 Each of them also in its f32 form, as `lgammaf`. `polygamma_0` is the digamma function; the derivative of `polygamma_m`
 is `polygamma_<m + 1>`. Functions of the same names that a module itself defines are differentiated as what they are.
 """
+_VECTORS = """\
+## Vectors
+
+Every row above also holds element by element for vectors. These ops move elements around or add them up; they are what
+derivatives in several directions at once are made of.
+"""
 
 
 def page() -> str:
@@ -38,7 +44,10 @@ def page() -> str:
             _COMPLEX,
             *_section("C functions", libm.RULES),
             _C_FUNCTIONS,
-            "## Without derivative\n",
+            _VECTORS,
+            "| op | derivative |\n| --- | --- |",
+            *(f"| `{name}` | `{text}` |" for name, text in structured.FORMULAS.items()),
+            "\n## Without derivative\n",
             "Nothing flows through these: their results are no floats, or are constant between steps.\n",
             ", ".join(f"`{name}`" for name in sorted(INACTIVE | libm.INACTIVE)) + ", and all of `index`.\n",
             "## Refused\n",

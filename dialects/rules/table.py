@@ -10,14 +10,14 @@ from typing import TypeAlias
 
 from mlir import ir
 
-from dialects.rules import arith, complex, libm, math
+from dialects.rules import arith, complex, libm, math, structured
 from dialects.rules.rule import Rule
 
 AnyOp: TypeAlias = ir.OpView | ir.Operation
 
 RULES: dict[str, Rule] = {**arith.RULES, **math.RULES, **complex.RULES}
 REFUSED: dict[str, str] = {**arith.REFUSED, **complex.REFUSED}
-INACTIVE = arith.INACTIVE | math.INACTIVE | complex.INACTIVE | {"ub.poison"}
+INACTIVE = arith.INACTIVE | math.INACTIVE | complex.INACTIVE | structured.INACTIVE | {"ub.poison"}
 _INACTIVE_DIALECTS = ("index.",)
 
 
@@ -28,7 +28,7 @@ def lookup(op: AnyOp) -> Rule | None:
     if name == "func.call":
         callee = libm.external_callee(operation)
         return None if callee is None else libm.rule(callee)
-    return RULES.get(name)
+    return RULES.get(name) or structured.rule(operation)
 
 
 def inactive(op: AnyOp | str) -> bool:

@@ -10,7 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.generator.check import Failure, check
+from tests.generator.check import check
+from tests.generator.modes import Failure
 from tests.generator.oracle import Unfair
 from tests.generator.program import Program, make_program
 from tests.generator.reproducer import module_text

@@ -1,7 +1,7 @@
 """Dual numbers: the oracle of the derivative tests.
 
 A `Dual` is a float with its derivatives by all inputs at once. Plain Python functions run on it unchanged, NumPy runs
-on object arrays of it, and `DualMath` stands in for `math`. So the derivative that a compiled kernel comes from
+on object arrays of it, and `DualMath` stands in for `math`. So the derivative that a kernel must have comes from
 the undecorated function, to the last few bits and along the branches that it really takes.
 
 Each comparison of two such numbers records how near it was to coming out the other way (`Margin`): a program whose

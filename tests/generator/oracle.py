@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,6 @@ def run_plain(program: Program, arguments: list[Any]) -> np.ndarray:
     """All outputs of the undecorated program; the arguments are left as they were."""
     values = [v.copy() if isinstance(v, np.ndarray) else v for v in arguments]
     kernel = functions(program.source, math=math, np=np, dsl=PlainArrays)[ENTRY]
-    # A function that recurses or loops for ever has no place here, but a shrunk one can.
     returned = flatten(kernel(*values))
     for v in values:
         if isinstance(v, np.ndarray) and is_float(v):
@@ -80,9 +80,13 @@ def run_plain(program: Program, arguments: list[Any]) -> np.ndarray:
 
 
 def jacobian(program: Program, arguments: list[Any]) -> Truth:
-    """Outputs and derivatives by dual numbers."""
+    """Outputs and derivatives of the program by dual numbers."""
+    return jacobian_of(functions(program.source, math=DualMath(), np=DualNumpy(), dsl=DualArrays)[ENTRY], arguments)
+
+
+def jacobian_of(kernel: Callable[..., Any], arguments: list[Any]) -> Truth:
+    """Outputs and derivatives of a function that takes dual numbers; the arguments are left as they were."""
     values, inputs = seed_inputs(arguments)
-    kernel = functions(program.source, math=DualMath(), np=DualNumpy(), dsl=DualArrays)[ENTRY]
     returned = flatten(kernel(*values))
     arrays: list[Any] = []
     for v, original in zip(values, arguments):

@@ -28,18 +28,17 @@ ARGUMENTS = {{
 {arguments}
 }}
 ACTIVE = {active!r}
-SEED = {seed!r}  # weights of the result, or of each of its leaves; and of each active array as it is at the end
+WEIGHTS = {weights!r}  # of each active array as it is at the end; a returned float's is 1
 
 
 def outputs(kernel, arguments):
     """The weighted sum of all outputs, from the kernel or from its undecorated function."""
     values = [v.copy() if isinstance(v, np.ndarray) else v for v in arguments]
     returned = kernel(*values)
-    parts = [] if returned is None else list(returned) if isinstance(returned, tuple) else [returned]
-    total = sum(float(np.sum(SEED["returned"] * np.asarray(part))) for part in parts)
+    total = returned if isinstance(returned, (int, float)) else 0.0
     for name, value in zip(ARGUMENTS, values):
-        if name in SEED["arrays"]:
-            total += float(np.sum(np.asarray(SEED["arrays"][name]) * value))
+        if name in WEIGHTS:
+            total += float(np.sum(np.array(WEIGHTS[name]) * value))
     return total
 
 
@@ -56,7 +55,7 @@ def main():
         elif isinstance(value, float):
             marked.append(Active(value))
         else:
-            marked.append(Duplicated(value.copy(), np.array(SEED["arrays"][name])))
+            marked.append(Duplicated(value.copy(), np.array(WEIGHTS[name])))
     result = autodiff(Reverse, {entry}, {returns}, *marked)
     for position, (name, value) in enumerate(ARGUMENTS.items()):
         if name not in ACTIVE:
@@ -85,11 +84,11 @@ def module_text(program: Program, point: int, note: str = "") -> str:
     decorated = program.source.replace("def ", "@dsl.kernel\ndef ")
     arguments = program.arguments(point)
     listed = "\n".join(f"    {p.name!r}: {_literal(v)}," for p, v in zip(program.params, arguments))
-    returned, arrays = seeds(program, point)
+    arrays = seeds(program, point)
     main = MAIN.format(
         arguments=listed,
         active=[p.name for p in program.params if p.active],
-        seed={"returned": returned, "arrays": {name: v.tolist() for name, v in arrays.items()}},
+        weights={name: v.tolist() for name, v in arrays.items()},
         entry=ENTRY,
         returns="Active" if program.returns == "f" else "Const",
     )
@@ -97,14 +96,11 @@ def module_text(program: Program, point: int, note: str = "") -> str:
     return head + decorated + main
 
 
-def seeds(program: Program, point: int) -> tuple[float, dict[str, np.ndarray]]:
-    """The cotangents that reverse mode starts from: of the returned float (combined mode's is 1; what is not a float
-    gets none), and of each active array."""
+def seeds(program: Program, point: int) -> dict[str, np.ndarray]:
+    """The cotangents that reverse mode starts from, of each active array; a returned float's is 1."""
     rng = np.random.default_rng([program.seed, point, 7])
-    arrays = {
-        p.name: np.round(rng.uniform(-1, 1, p.var.size), 3) for p in program.params if p.active and p.var.kind in "vm"
-    }
-    return (1.0 if program.returns == "f" else 0.0), arrays
+    active = [p for p in program.params if p.active and p.var.kind in "vm"]
+    return {p.name: np.round(rng.uniform(-1, 1, p.var.size), 3) for p in active}
 
 
 def directions(program: Program, point: int, arguments: list[Any]) -> list[Any]:

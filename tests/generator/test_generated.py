@@ -1,6 +1,6 @@
 """Random kernels against the undecorated function: values, forward and reverse mode.
 
-The seeds here are fixed, so that a run is repeatable; `python -m tests.generator --seed N --count M` goes on from there.
+The seeds here are fixed, so that a run can be repeated; `python -m tests.generator --seed N --count M`.
 DSL_GENERATOR_SEED and DSL_GENERATOR_COUNT choose others for this test too."""
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ def test_keeps_only_what_fails():
 
 
 def test_a_statement_gives_way_to_its_body():
-    source = "def k(x):\n    for i in range(3):\n        if x > 1:\n            y = x\n        else:\n            bad(x)\n"
+    source = (
+        "def k(x):\n    for i in range(3):\n        if x > 1:\n            y = x\n        else:\n            bad(x)\n"
+    )
     assert shrink(source, lambda text: "bad(" in text and "def k" in text, seconds=5) == "def k(x):\n    bad(1.0)\n"
 
 

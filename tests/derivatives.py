@@ -41,12 +41,10 @@ def _cell(value: Any) -> Any:
     return (lambda: value).__closure__[0]  # type: ignore[index]
 
 
-def check_derivatives(
-    kernel: Any, *arguments: Any, const: Sequence[int] = (), gradient: Any = None, seed: int = 0
-) -> None:
+def check_derivatives(kernel: Any, *arguments: Any, const: Sequence[int] = (), gradient: Any = None) -> None:
     """Compare value, forward and reverse mode of the kernel at the arguments with the truth, by dual numbers, and that
-    def check_derivatives(kernel: Any, *arguments: Any, const: Sequence[int] = (), gradient: Any = None) -> None:
-        what the first active argument must get from a returned float."""
+    with central differences. Arguments at the positions `const`, and all but floats, are Const. `gradient`, if given, is
+    what the first active argument must get from a returned float."""
     values = [v.copy() if isinstance(v, np.ndarray) else v for v in arguments]
     truth = jacobian_of(dual_twin(kernel), values)
     active = [is_float(v) and position not in const for position, v in enumerate(values)]

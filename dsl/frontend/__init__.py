@@ -1,0 +1,59 @@
+"""From a kernel's syntax tree and the types of its arguments to MLIR. `lower` is the entry; MLIR is imported when it is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .. import types
+    from ..kernel import Kernel
+    from .lowered import Lowered
+
+_RECURSION = 8000  # a block nests once for each statement that may leave it
+
+
+def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lowered:
+    """The MLIR of a kernel for these argument types (defaults already filled in), with all kernels that it calls.
+
+    Raises errors.CompileError where the kernel is not one that can be compiled for them.
+    """
+    import sys
+
+    from mlir import ir
+
+    from .. import errors, types
+    from .lowered import Lowered
+    from .unit import Unit
+
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _RECURSION))
+    try:
+        with ir.Context() as context, ir.Location.unknown():
+            context.allow_unregistered_dialects = True
+            module = ir.Module.create()
+            unit = Unit(module, options)
+            _count(kernel, arg_types)
+            entry = unit.entry(kernel, tuple(arg_types))
+            unit.drop_unused(entry)
+            module.operation.verify()
+            text = module.operation.get_asm(enable_debug_info=True)
+    except RecursionError:
+        raise errors.CompileError(f"{kernel.name} is nested too deeply to be compiled", kernel.loc, "split it") from None
+    finally:
+        sys.setrecursionlimit(limit)
+    records = [record.as_dict() for record in unit.shared.records] if entry.raises else []
+    return Lowered(text, entry.symbol, tuple(arg_types), types.strong(entry.result_type), records, tuple(entry.writebacks))
+
+
+def _count(kernel: Kernel, arg_types: tuple[types.Type, ...]) -> None:
+    from .. import errors
+
+    if len(arg_types) != len(kernel.params):
+        raise errors.ArgumentError(
+            f"{kernel.name}() takes {len(kernel.params)} arguments, {len(arg_types)} given",
+            kernel.loc,
+            f"its parameters are {', '.join(kernel.params)}",
+        )
+
+
+__all__ = ["lower"]

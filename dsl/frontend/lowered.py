@@ -1,0 +1,34 @@
+"""What lowering a kernel gives: the MLIR text, and what a caller must know of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import types
+
+
+class Writeback(NamedTuple):
+    """A scalar field of a struct argument that the kernel assigned to: one of the extra results, to be stored by the caller.
+
+    `argument` is the argument's number and `path` the fields that lead to it (`params.net.w` is ("net", "w")); `leaf` is its
+    number among the leaves of all arguments, where it is one leaf. A field that is itself a frozen struct has several.
+    """
+
+    argument: int
+    path: tuple[str, ...]
+    type: types.Type
+    leaf: int
+
+
+class Lowered(NamedTuple):
+    """The function `entry` of `module_text` takes the leaves of `arg_types` (then, iff `errors` is not empty, the error cell).
+
+    It returns the leaves of `result_type`, then those of each writeback in order.
+    """
+
+    module_text: str
+    entry: str
+    arg_types: tuple[types.Type, ...]
+    result_type: types.Type
+    errors: list[dict[str, Any]]
+    writebacks: tuple[Writeback, ...]

@@ -1,0 +1,235 @@
+"""One module in the making: the functions in it, which kernels are being emitted, and how a kernel becomes a function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mlir import ir
+
+from .. import constants as surroundings
+from .. import errors, types
+from ..syntax.loc import Loc
+from .liveness import Liveness
+from .lowered import Writeback
+from .origin import belongs_to_caller
+from .structs import MustInline
+from .values import Builder, Shared, Value
+
+if TYPE_CHECKING:
+    from ..kernel import Kernel
+    from ..syntax.nodes import FunctionDef
+    from .emitter import Emitter
+
+
+class Function:
+    """A kernel specialised for the types of its arguments, as a function of the module."""
+
+    def __init__(self, symbol: str, op: ir.Operation) -> None:
+        self.symbol = symbol
+        self.op = op
+        self.results: list[ir.Type] = []
+        self.result_type: types.Type = types.none
+        self.raises = False
+        self.writebacks: list[Writeback] = []
+
+
+class Unit:
+    """All that the emitters of one module share."""
+
+    def __init__(self, module: ir.Module, options: Any) -> None:
+        self.shared = Shared(module, options)
+        self.pending: list[errors.CompileError] = []  # errors of paths that may yet turn out not to be
+        self._functions: dict[tuple[int, tuple[types.Type, ...]], Function | None] = {}
+        self._trees: dict[int, tuple[FunctionDef, Liveness]] = {}
+        self._calling: list[Kernel] = []
+        self._objects = 0
+        self._entry: Emitter | None = None
+
+    # --- kernels
+
+    def resolve(self, kernel: Any, name: str, loc: Loc) -> Any:
+        return surroundings.resolve(kernel, name, loc)
+
+    def as_kernel(self, function: Any) -> Kernel | None:
+        """The kernel that a callable object is or can be taken as, else None."""
+        from types import FunctionType
+
+        from ..kernel import Kernel, as_kernel
+
+        if isinstance(function, Kernel):
+            return function
+        if isinstance(function, FunctionType) and function.__module__.split(".")[0] not in _LIBRARIES:
+            return as_kernel(function)
+        return None
+
+    def tree(self, kernel: Kernel) -> tuple[FunctionDef, Liveness]:
+        found = self._trees.get(id(kernel))
+        if found is None:
+            from ..syntax.parser import parse
+
+            source = kernel.source
+            tree = parse(source.text, source.file, source.line, source.col)
+            found = self._trees[id(kernel)] = (tree, Liveness(tree))
+        return found
+
+    def emitter(self, kernel: Kernel, b: Builder) -> Emitter:
+        from .emitter import Emitter
+
+        tree, liveness = self.tree(kernel)
+        return Emitter(self, kernel, tree, liveness, b)
+
+    @contextmanager
+    def calling(self, kernel: Kernel) -> Iterator[None]:
+        self._calling.append(kernel)
+        try:
+            yield
+        finally:
+            self._calling.pop()
+
+    def refuse_recursion(self, kernel: Kernel, loc: Loc) -> None:
+        for position, caller in enumerate(self._calling):
+            if caller is kernel:
+                cycle = " -> ".join(k.name for k in [*self._calling[position:], kernel])
+                raise errors.RecursionRefused(
+                    f"kernels cannot call themselves, directly or through others: {cycle}", loc, "write it as a loop"
+                )
+
+    def object_number(self) -> int:
+        self._objects += 1
+        return self._objects
+
+    def is_entry(self, emitter: Any) -> bool:
+        """Whether what an emitter works on are the arguments of the entry itself."""
+        while emitter.caller is not None:
+            emitter = emitter.caller
+        return emitter is self._entry
+
+    # --- functions
+
+    def specialise(self, kernel: Kernel, arg_types: tuple[types.Type, ...], loc: Loc) -> Function | None:
+        """The function of a kernel for these types, made when first asked for; None where it has to be inlined."""
+        key = (id(kernel), arg_types)
+        if key not in self._functions:
+            pending, self.pending = self.pending, []
+            try:
+                self._functions[key] = self._make(kernel, arg_types, is_entry=False)
+            except MustInline:
+                self._functions[key] = None
+            except errors.CompileError as error:
+                if error.loc is not None:
+                    shown = ", ".join(map(str, arg_types))
+                    error.notes.append((f"in {kernel.name}({shown}), called here", loc))
+                    error.rendered = error._render()
+                raise
+            finally:
+                self.pending = pending
+        return self._functions[key]
+
+    def entry(self, kernel: Kernel, arg_types: tuple[types.Type, ...]) -> Function:
+        return self._make(kernel, arg_types, is_entry=True)
+
+    def _make(self, kernel: Kernel, arg_types: tuple[types.Type, ...], is_entry: bool) -> Function:
+        tree, _ = self.tree(kernel)
+        place = ir.Location.file(tree.loc.file, tree.loc.line, tree.loc.col)
+        name = re.sub(r"\W+", "", kernel.name) or "kernel"
+        # A dot keeps it apart from every C function; the number from other specialisations.
+        symbol = f"{name}.{len(self._functions)}" if not is_entry else f"{name}.entry"
+        taken = {f.symbol for f in self._functions.values() if f is not None}
+        while symbol in taken:
+            symbol += "_"
+        leaf_types = [self.shared.type(leaf.mlir) for t in arg_types for leaf in types.leaves(t)]
+        cell_type = self.shared.type("memref<1xi64>")
+        attributes = {
+            "sym_name": ir.StringAttr.get(symbol),
+            "function_type": ir.TypeAttr.get(ir.FunctionType.get([*leaf_types, cell_type], [])),
+        }
+        if not is_entry:
+            attributes["sym_visibility"] = ir.StringAttr.get("private")
+        with ir.InsertionPoint(self.shared.module.body), place:
+            op = ir.Operation.create("func.func", attributes=attributes, regions=1)
+        function = Function(symbol, op)
+        try:
+            block = op.regions[0].blocks.append(*leaf_types, cell_type, arg_locs=[place] * (len(leaf_types) + 1))
+            with ir.InsertionPoint(block), place, self.calling(kernel):
+                self._fill(function, kernel, arg_types, block, tree.loc, is_entry)
+        except BaseException:
+            op.erase()
+            raise
+        return function
+
+    def _fill(
+        self, function: Function, kernel: Kernel, arg_types: tuple[types.Type, ...], block: ir.Block, loc: Loc, is_entry: bool
+    ) -> None:
+        """Emit the body, the return, and what the signature turns out to be."""
+        arguments = list(block.arguments)
+        cell = arguments.pop()
+        b = Builder(self.shared, loc, cell)
+        emitter = self.emitter(kernel, b)
+        if is_entry:
+            self._entry = emitter
+        leaves = iter(arguments)
+        values = [emitter.rebuild(t, leaves) for t in arg_types]
+        emitter.own_parameters(values)
+        initial = dict(emitter.state.vars)
+        value = emitter.run(values)
+        if self.pending:
+            raise self.pending[0]
+        if emitter.objects_in(value) and not is_entry:
+            raise MustInline
+        function.result_type = emitter.type_of(value)
+        results = emitter.leaves_as(value, function.result_type)
+        results = [self._owned(emitter, leaf, block, is_entry) for leaf in results]
+        for back, field in emitter.changed_fields(values, initial):
+            function.writebacks.append(back)
+            results += emitter.leaves_as(field, back.type)
+        ir.Operation.create("func.return", [], results)
+        function.raises = any(True for _ in cell.uses)
+        inputs = [a.type for a in block.arguments]
+        if not function.raises:
+            block.erase_argument(len(inputs) - 1)
+            inputs.pop()
+        function.results = [r.type for r in results]
+        function.op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, function.results))
+
+    def _owned(self, emitter: Emitter, leaf: ir.Value, block: ir.Block, is_entry: bool) -> ir.Value:
+        """A result that its receiver may own: an array of the caller's is copied, or the callee inlined."""
+        if not isinstance(leaf.type, ir.MemRefType) or not belongs_to_caller(leaf, block):
+            return leaf
+        if not is_entry:
+            raise MustInline
+        return emitter.copied(leaf)
+
+    # --- the module
+
+    def drop_unused(self, entry: Function) -> None:
+        """Erase the functions that nothing calls: those of attempts that were thrown away, and declarations only they used."""
+        table: dict[str, ir.Operation] = {}
+        for op in self.shared.module.body.operations:
+            table[ir.StringAttr(op.attributes["sym_name"]).value] = op.operation
+        used: set[str] = set()
+        todo = [entry.symbol]
+        while todo:
+            symbol = todo.pop()
+            if symbol in used:
+                continue
+            used.add(symbol)
+            callees: list[str] = []
+
+            def visit(op: ir.Operation) -> ir.WalkResult:
+                if op.name == "func.call":
+                    callees.append(ir.FlatSymbolRefAttr(op.attributes["callee"]).value)
+                return ir.WalkResult.ADVANCE
+
+            table[symbol].walk(visit)
+            todo += callees
+        for symbol, op in table.items():
+            if symbol not in used:
+                op.erase()
+
+
+_LIBRARIES = frozenset(("numpy", "scipy", "math", "cmath", "builtins"))
+
+__all__ = ["Function", "Unit", "Value"]

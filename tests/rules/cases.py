@@ -78,9 +78,17 @@ _bigger = where_real(np.greater_equal, _first, _second)
 _smaller = where_real(np.less_equal, _first, _second)
 _all = signed(0.05, 3)
 _other = signed(0.07, 2.9)  # no ties with _all
-_clamp = where_real(
-    lambda x, a, b: x < a, lambda x, a, b: a + 0 * x, where_real(lambda x, a, b: x > b, lambda x, a, b: b + 0 * x, lambda x, a, b: x + 0 * a)
-)  # fmt: skip
+
+
+def _clamp(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return _bigger(_smaller(x, high), low)
+
+
+def _atan2(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.where(abs(np.real(x)) > abs(np.real(y)), np.arctan(y / x), -np.arctan(x / y))
+
+
+_SELECT = "%c = arith.cmpf ogt, %x, %y : T\n%r = arith.select %c, %x, %y : BOOL, T"
 
 CASES = [
     binary("arith.addf", np.add, _all, _other),
@@ -93,7 +101,7 @@ CASES = [
     binary("arith.maxnumf", _bigger, _all, _other),
     binary("arith.minnumf", _smaller, _all, _other),
     unary("arith.negf", np.negative, _all),
-    Case("arith.select", "%c = arith.cmpf ogt, %x, %y : T\n%r = arith.select %c, %x, %y : BOOL, T", _bigger, pairs(_all, _other)),
+    Case("arith.select", _SELECT, _bigger, pairs(_all, _other)),
     unary("math.absf", lambda x: x * np.sign(np.real(x)), _all),
     unary("math.acos", np.arccos, signed(0.01, 0.97)),
     unary("math.acosh", np.arccosh, between(1.03, 30)),
@@ -101,7 +109,7 @@ CASES = [
     unary("math.asinh", np.arcsinh, signed(0.02, 30)),
     unary("math.atan", np.arctan, signed(0.01, 9)),
     unary("math.atanh", np.arctanh, signed(0.01, 0.97)),
-    binary("math.atan2", lambda y, x: np.where(abs(np.real(x)) > abs(np.real(y)), np.arctan(y / x), -np.arctan(x / y)), _all, _other),
+    binary("math.atan2", _atan2, _all, _other),
     unary("math.cbrt", lambda x: np.sign(np.real(x)) * np.exp(np.log(np.sign(np.real(x)) * x) / 3), _all),
     Case("math.clampf", "%r = math.clampf %x to [%y, %z] : T", _clamp, (_all, between(-1.5, -0.5), between(0.4, 1.6))),
     binary("math.copysign", lambda x, y: x * np.sign(np.real(x)) * np.sign(np.real(y)), _all, _other),

@@ -73,7 +73,8 @@ def _text(name: str) -> str:
     params = ", ".join(f"%a{i}: {t}" for i, t in enumerate(types))
     values = ", ".join(f"%a{i}" for i in range(len(types)))
     suffix = {"complex.powi": f"{C}, i32", "complex.create": C}.get(name, C)
-    return f"func.func @{_symbol(name)}({params}) -> {result} {{ %r = {name} {values} : {suffix}\n return %r : {result} }}\n"
+    body = f"%r = {name} {values} : {suffix}\n return %r : {result}"
+    return f"func.func @{_symbol(name)}({params}) -> {result} {{ {body} }}\n"
 
 
 def _one(type: ir.Type) -> ir.Value:

@@ -92,7 +92,8 @@ def _text(name: str, arity: int) -> str:
     if "." in name:
         return f"func.func @{_symbol(name)}({params}) -> f64 {{ %r = {name} {values} : f64\n return %r : f64 }}\n"
     call = f"%r = func.call @{name}({values}) : ({types}) -> f64"
-    return f"func.func private @{name}({types}) -> f64\nfunc.func @c_{name}({params}) -> f64 {{ {call}\n return %r : f64 }}\n"
+    declaration = f"func.func private @{name}({types}) -> f64\n"
+    return f"{declaration}func.func @c_{name}({params}) -> f64 {{ {call}\n return %r : f64 }}\n"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Every row of arith, math and libm: first and second derivatives, both modes, f64, f32 and vectors, by running them."""
+"""Every row of arith, math and libm, by running it: first and second order, both modes, f64, f32 and vectors."""
 
 from __future__ import annotations
 

@@ -1,0 +1,447 @@
+"""What is looked at before anything runs: the form of a call, and each argument and its shadow. Leaves a `Request`.
+
+All refusals name the argument, say what was expected and what was found, and what to do; nothing of the user's has been touched.
+This is the slow path: calls that fit code which is there already do the same tests in their runner.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import types
+from .annotations import (
+    Active,
+    AnnotatedType,
+    Annotation,
+    BatchDuplicated,
+    BatchDuplicatedNoNeed,
+    BatchMixedDuplicated,
+    Const,
+    MixedDuplicated,
+)
+from .arrays import check_array, check_distinct, check_shadow_array
+from .errors import ActivityError, ArgumentError, NotYetSupported, TypeWarning
+from .kernel import Kernel, as_kernel
+from .modes import Mode
+from .options import resolve
+from .request import SHADOWED, Argument, Request
+
+BATCHES = (BatchDuplicated, BatchDuplicatedNoNeed, BatchMixedDuplicated)
+_SIGNATURE = "autodiff(mode, f, [annotation of the result,] annotated arguments...)"
+
+
+def call_request(kernel: Kernel, args: tuple[Any, ...]) -> Request:
+    """The request of a call of the kernel itself."""
+    arguments = []
+    for index, (name, value) in enumerate(zip(kernel.params, args)):
+        if isinstance(value, Annotation):
+            _refuse(
+                kernel,
+                f"argument {index} (`{name}`) is annotated, {type(value).__name__}(...), in a call of the kernel itself",
+                f"pass the value, or ask for a derivative: dsl.autodiff(mode, {kernel.name}, ...)",
+            )
+        arguments.append(Argument(index, name, None, value, None, _typeof(kernel, index, name, value)))
+    for argument in arguments:
+        _arrays(kernel, argument, reverse=False)
+    return Request(kernel, None, None, arguments)
+
+
+def derivative_request(mode: Any, f: Any, args: tuple[Any, ...]) -> Request:
+    """The request of `autodiff(mode, f, *args)`."""
+    _mode(mode)
+    kernel = the_kernel(f)
+    returns: type[Annotation] | None = None
+    if args and isinstance(args[0], type) and issubclass(args[0], Annotation):
+        returns, args = args[0], args[1:]
+    _annotations(kernel, mode, returns, args)
+    arguments = [_argument(kernel, mode, index, annotated) for index, annotated in enumerate(args)]
+    for index in range(len(args), len(kernel.params)):  # parameters with a default that are left out
+        name = kernel.params[index]
+        value = kernel.defaults[name]
+        arguments.append(Argument(index, name, Const, value, None, _typeof(kernel, index, name, value), given=False))
+    for argument in arguments:
+        _arrays(kernel, argument, mode.reverse)
+    check_distinct(kernel, arguments)
+    return Request(kernel, mode, returns, arguments)
+
+
+def the_kernel(f: Any) -> Kernel:
+    """The kernel that is to be differentiated."""
+    if isinstance(f, Const):
+        f = f.val
+    if isinstance(f, Annotation):
+        raise ActivityError(
+            f"the function is annotated {type(f).__name__}",
+            None,
+            "a function is differentiated by its arguments: pass it as it is, or Const(f)",
+        )
+    if isinstance(f, Mode) or not callable(f):
+        raise ArgumentError(
+            f"what is to be differentiated is {f!r} ({type(f).__name__}), which is not a kernel or a function",
+            None,
+            f"write {_SIGNATURE}",
+        )
+    return as_kernel(f)
+
+
+def _mode(mode: Any) -> None:
+    if not isinstance(mode, Mode):
+        raise ArgumentError(
+            f"the mode is {mode!r} ({type(mode).__name__})",
+            None,
+            f"write {_SIGNATURE}, with dsl.Reverse or dsl.Forward, say",
+        )
+    if mode.split:
+        raise NotYetSupported(f"{mode!r} is not there yet", None, "use dsl.Reverse or dsl.ReverseWithPrimal")
+    if mode.holomorphic:
+        raise NotYetSupported(
+            f"{mode!r} is not there yet", None, "take .real of what is differentiated, or use dsl.Forward"
+        )
+
+
+def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, args: tuple[Any, ...]) -> None:
+    """The annotations by themselves: that there are as many as parameters, and that each suits the mode."""
+    params = kernel.params
+    kernel._refuse_stars()
+    for index, annotated in enumerate(args):
+        what = f"argument {index}" + (f" (`{params[index]}`)" if index < len(params) else "")
+        if isinstance(annotated, type) and issubclass(annotated, Annotation):
+            name = annotated.__name__
+            _refuse(
+                kernel,
+                f"{what} is the class {name}, without a value",
+                f"write {name}(value); a class stands for the result only, and comes first",
+            )
+        if isinstance(annotated, AnnotatedType):
+            _refuse(
+                kernel,
+                f"{what} is the type {annotated}, not a value",
+                "types are for autodiff_thunk; here pass annotated values",
+            )
+        if not isinstance(annotated, Annotation) or type(annotated) is Annotation:
+            found = type(annotated).__name__
+            _refuse(kernel, f"{what} is not annotated: {found}", "write Const(x), Active(x) or Duplicated(x, dx)")
+    if len(args) > len(params):
+        _refuse(
+            kernel,
+            f"{len(args)} arguments are given, {kernel.name} has {len(params)} parameters{_listed(params)}",
+            "leave out what is too many",
+        )
+    missing = [name for name in params[len(args) :] if name not in kernel.defaults]
+    if missing:
+        hint = f"annotate {', '.join(missing)} as well, with Const(x) where no derivative is wanted"
+        _refuse(
+            kernel,
+            f"{len(args)} arguments are given, {kernel.name} has {len(params)} parameters{_listed(params)}",
+            hint,
+        )
+    widths = {a.width for a in args if isinstance(a, BATCHES)}
+    if widths and any(isinstance(a, SHADOWED) for a in args):
+        widths.add(1)
+    if len(widths) > 1:
+        found = ", ".join(
+            f"`{name}`: {a.width}" for name, a in zip(params, args) if isinstance(a, (*BATCHES, *SHADOWED))
+        )
+        _refuse_activity(
+            kernel, f"different widths in one call ({found})", "give each argument the same number of shadows"
+        )
+    for index, annotated in enumerate(args):
+        if not mode.reverse and isinstance(annotated, Active):
+            _refuse_activity(
+                kernel,
+                f"argument {index} (`{params[index]}`) is Active in forward mode",
+                "write Duplicated(x, dx) with a tangent dx, or use Reverse",
+            )
+    if returns is not None:
+        _returns(kernel, mode, returns)
+    if widths or returns in BATCHES:
+        raise NotYetSupported(
+            "several shadows at once (BatchDuplicated) are not there yet", kernel.loc, "call once for each shadow"
+        )
+
+
+def _listed(params: tuple[str, ...]) -> str:
+    return f" ({', '.join(params)})" if params else ""
+
+
+def _returns(kernel: Kernel, mode: Mode, returns: type[Annotation]) -> None:
+    """The annotation of the result by itself."""
+    name = returns.__name__
+    if returns is Annotation or returns.__name__.startswith("_"):
+        _refuse_activity(kernel, f"the result is annotated {name}", "write Active, Duplicated or Const")
+    if mode.reverse:
+        if returns in (Active, Const):
+            return
+        _refuse_activity(
+            kernel,
+            f"the result is annotated {name} in combined reverse mode, where its shadow could not be given",
+            "write Active for a scalar; for an array let the kernel write into an argument `y`, and pass Duplicated(y, dy) with dy as the seed",
+        )
+    if returns is Active:
+        _refuse_activity(kernel, "the result is Active in forward mode", "write Duplicated: its tangent is returned")
+    if returns in (MixedDuplicated, BatchMixedDuplicated):
+        _refuse_activity(
+            kernel, f"the result is annotated {name}", "write Duplicated: its tangent is returned, whatever its form"
+        )
+
+
+def check_result(request: Request, result: types.Type) -> None:
+    """What can be said of the result's annotation when the result's type is known."""
+    kernel, mode, returns = request.kernel, request.mode, request.returns
+    if mode is None or not mode.reverse or returns is Const:
+        return
+    floats = [
+        leaf
+        for leaf in types.leaves(result)
+        if (leaf.dtype if isinstance(leaf, types.ArrayType) else leaf).kind in "fc"
+    ]  # type: ignore[attr-defined]
+    if isinstance(result, types.Scalar):
+        if result.kind == "c":
+            _refuse_activity(
+                kernel,
+                f"the result is {result}: the derivative of a complex result is ambiguous",
+                "return its .real, .imag or abs(), or use dsl.Forward",
+            )
+        if returns is Active and result.kind != "f":
+            _refuse_activity(
+                kernel, f"the result is Active, but it is of type {result}, which has no derivative", "write Const"
+            )
+        return
+    if returns is None and not floats:
+        return
+    if returns is None and isinstance(result, types.ArrayType):
+        _refuse_activity(
+            kernel,
+            f"the result is {result}: reverse mode differentiates a scalar",
+            "for all its derivatives use dsl.jacobian; for one product write the result into an argument `y` and pass Duplicated(y, dy); "
+            "if it does not matter, annotate the result Const",
+        )
+    _refuse_activity(
+        kernel,
+        f"the result is {result}: reverse mode differentiates a scalar",
+        "return the one scalar that is to be differentiated, or annotate the result Const",
+    )
+
+
+def check_writebacks(request: Request, writebacks: tuple[int, ...]) -> None:
+    """That a field which the kernel overwrites has a shadow, in a derivative: else what it depends on would be lost."""
+    leaves = request.leaves()
+    for index in writebacks:
+        leaf = leaves[index]
+        if leaf.argument.annotation in (Const, Active) and _kind(leaf.type) in "fc":
+            name = leaf.argument.name
+            _refuse_activity(
+                request.kernel,
+                f"the kernel assigns to `{leaf.path}`, but {leaf.argument} is {leaf.argument.annotation.__name__}",
+                f"write Duplicated({name}, d{name})",
+            )
+
+
+# --- one argument -------------------------------------------------------------------------------------------------
+
+
+def _argument(kernel: Kernel, mode: Mode, index: int, annotated: Annotation) -> Argument:
+    """The argument that an annotation is, with its type and that of its shadow tested."""
+    name = kernel.params[index]
+    annotation = type(annotated)
+    value = annotated.val
+    type_ = _typeof(kernel, index, name, value)
+    argument = Argument(index, name, annotation, value, None, type_)
+    if annotation is Const:
+        return argument
+    if annotation is Active:
+        _active(kernel, argument)
+    elif annotation in SHADOWED:
+        argument.shadow = annotated.dval.value if annotation is MixedDuplicated else annotated.dval  # type: ignore[attr-defined]
+        _duplicated(kernel, mode, argument)
+    else:
+        _refuse_activity(
+            kernel,
+            f"{argument} is annotated {annotation.__name__}",
+            "write Const, Active, Duplicated or MixedDuplicated",
+        )
+    return argument
+
+
+def _active(kernel: Kernel, argument: Argument) -> None:
+    leaves = types.leaves(argument.type)
+    if any(isinstance(leaf, types.ArrayType) for leaf in leaves):
+        if isinstance(argument.type, types.ArrayType):
+            hint = "write Duplicated(x, dx): the gradient is added to dx; or Const(x)"
+        else:
+            hint = "write MixedDuplicated(p, Ref(dp)), or Duplicated(p, dp) for a mutable dataclass"
+        _refuse_activity(
+            kernel, f"{argument} is Active, but it is {argument.type}: an array's gradient needs a place", hint
+        )
+    if any(leaf.kind == "c" for leaf in leaves if isinstance(leaf, types.Scalar)):
+        _refuse_activity(
+            kernel,
+            f"{argument} is Active and complex: its gradient is ambiguous",
+            "pass its real and imaginary part as two Active floats and build it in the kernel, or use dsl.Forward",
+        )
+    if isinstance(argument.type, types.Scalar):
+        if argument.type.kind == "b":
+            _refuse_activity(kernel, f"{argument} is Active, but it is a bool", "write Const(x)")
+        if argument.type.kind in "iu":
+            _promote(kernel, argument)
+    elif not any(leaf.kind == "f" for leaf in leaves if isinstance(leaf, types.Scalar)):
+        _refuse_activity(kernel, f"{argument} is Active, but {argument.type} holds no float", "write Const(x)")
+
+
+def _promote(kernel: Kernel, argument: Argument) -> None:
+    """An Active int is taken as a float: there is no derivative by an int."""
+    argument.type = types.float64
+    argument.promoted = True
+    if resolve(kernel.options).type_warning:
+        warnings.warn(
+            f"{argument} of {kernel.name} is an Active int, {argument.value!r}, and is taken as float64; write {float(argument.value)!r}",
+            TypeWarning,
+            stacklevel=5,
+        )
+
+
+def _duplicated(kernel: Kernel, mode: Mode, argument: Argument) -> None:
+    annotation, type_ = argument.annotation, argument.type
+    assert annotation is not None
+    name = annotation.__name__
+    leaves = types.leaves(type_)
+    continuous = [leaf for leaf in leaves if _kind(leaf) in "fc"]
+    if not continuous:
+        _refuse_activity(
+            kernel, f"{argument} is {name}, but {type_} holds nothing that has a derivative", "write Const(x)"
+        )
+    if annotation is MixedDuplicated and isinstance(type_, (types.Scalar, types.ArrayType)):
+        _refuse_activity(
+            kernel,
+            f"{argument} is MixedDuplicated, but it is {type_}",
+            "write Active(x) for a scalar, Duplicated(x, dx) for an array",
+        )
+    if annotation is MixedDuplicated and not mode.reverse:
+        _refuse_activity(
+            kernel, f"{argument} is MixedDuplicated in forward mode", "write Duplicated(p, dp): tangents are only read"
+        )
+    if mode.reverse and isinstance(type_, types.Scalar):
+        _refuse_activity(
+            kernel,
+            f"{argument} is {name}, but it is a {type_}: nothing can be added to a number in place",
+            f"write Active({argument.name}): its gradient is returned",
+        )
+    if mode.reverse and annotation is not MixedDuplicated:
+        _places(kernel, argument, argument.name, type_, None)
+    if mode.reverse and any(isinstance(leaf, types.Scalar) and leaf.kind == "c" for leaf in leaves):
+        _refuse_activity(
+            kernel,
+            f"{argument} holds complex numbers: their gradient is ambiguous",
+            "hold real and imaginary part as two floats",
+        )
+    _shadow(kernel, argument, argument.name, type_, argument.shadow)
+
+
+def _places(kernel: Kernel, argument: Argument, path: str, type_: types.Type, holder: type | None) -> None:
+    """In reverse mode gradients of scalars are assigned to the fields of the shadow, which must allow that."""
+    if isinstance(type_, types.Scalar):
+        if type_.kind in "fc" and not (holder is not None and types.is_mutable_class(holder)):
+            inside = f"a {holder.__name__}" if holder is not None else "a tuple"
+            name = argument.annotation.__name__ if argument.annotation else ""
+            _refuse_activity(
+                kernel,
+                f"`{path}` is a number in {inside}, which is immutable: its gradient cannot be put into a {name} shadow",
+                f"write MixedDuplicated({argument.name}, Ref(d{argument.name})); after the call the Ref's .value is the new shadow",
+            )
+    elif isinstance(type_, types.TupleType):
+        for k, element in enumerate(type_.elements):
+            _places(kernel, argument, f"{path}[{k}]", element, None)
+    elif isinstance(type_, types.StructType):
+        for field, inner in type_.fields:
+            _places(kernel, argument, f"{path}.{field}", inner, type_.cls)
+
+
+def _shadow(kernel: Kernel, argument: Argument, path: str, type_: types.Type, shadow: Any) -> None:
+    """That a shadow has the form of its primal: classes, lengths, types of the leaves."""
+
+    def refuse(expected: str, hint: str) -> NoReturn:
+        where = "" if path == argument.name else f" at `{path}`"
+        _refuse(kernel, f"the shadow of {argument}{where} is {_described(shadow)}; expected is {expected}", hint)
+
+    if isinstance(type_, types.Scalar):
+        if type_.kind not in "fc":
+            return  # not looked at
+        scalar = types._PYTHON_TYPES.get(type(shadow)) or (
+            types.typeof(shadow) if isinstance(shadow, np.generic) else None
+        )
+        plain = type(shadow) in (int, float) or (type(shadow) is complex and type_.kind == "c")
+        if not plain and scalar is not type_:
+            refuse(f"a {type_}", f"write {'0j' if type_.kind == 'c' else '0.0'}, or convert it: np.{type_}(...)")
+    elif isinstance(type_, types.ArrayType):
+        if not isinstance(shadow, np.ndarray):
+            refuse(f"an {type_}", "make it with np.zeros_like(x)")
+    elif isinstance(type_, types.TupleType):
+        if type(shadow) is not tuple or len(shadow) != len(type_.elements):
+            refuse(f"a tuple of {len(type_.elements)}", "give the shadow the form of the value")
+        for k, element in enumerate(type_.elements):
+            _shadow(kernel, argument, f"{path}[{k}]", element, shadow[k])
+    elif isinstance(type_, types.StructType):
+        if type(shadow) is not type_.cls:
+            refuse(f"a {type_.cls.__name__}", "give the shadow the form of the value")
+        for field, inner in type_.fields:
+            _shadow(kernel, argument, f"{path}.{field}", inner, getattr(shadow, field))
+
+
+def _arrays(kernel: Kernel, argument: Argument, reverse: bool) -> None:
+    """Each array of an argument, and its shadow."""
+
+    def walk(path: str, type_: types.Type, value: Any, shadow: Any, shadowed: bool) -> None:
+        if isinstance(type_, types.ArrayType):
+            check_array(kernel, f"{argument}" if path == argument.name else f"{argument}, at `{path}`,", value)
+            if shadowed and type_.dtype.kind in "fc":
+                check_shadow_array(kernel, argument, path, value, shadow, reverse)
+        elif isinstance(type_, types.TupleType):
+            for k, element in enumerate(type_.elements):
+                walk(f"{path}[{k}]", element, value[k], shadow[k] if shadowed else None, shadowed)
+        elif isinstance(type_, types.StructType):
+            for field, inner in type_.fields:
+                walk(
+                    f"{path}.{field}",
+                    inner,
+                    getattr(value, field),
+                    getattr(shadow, field) if shadowed else None,
+                    shadowed,
+                )
+
+    walk(argument.name, argument.type, argument.value, argument.shadow, argument.annotation in SHADOWED)
+
+
+# --- small things -------------------------------------------------------------------------------------------------
+
+
+def _typeof(kernel: Kernel, index: int, name: str, value: Any) -> types.Type:
+    try:
+        return types.typeof(value)
+    except TypeError as error:
+        message, _, hint = str(error).partition("; ")
+        raise ArgumentError(f"argument {index} (`{name}`) of {kernel.name}: {message}", kernel.loc, hint) from None
+
+
+def _kind(leaf: types.Type) -> str:
+    return (leaf.dtype if isinstance(leaf, types.ArrayType) else leaf).kind  # type: ignore[attr-defined]
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}, shape {value.shape}"
+    if isinstance(value, np.generic) or type(value) in types._PYTHON_TYPES:
+        return f"{value!r} ({type(value).__name__})"
+    if isinstance(value, tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"of type {type(value).__name__}"
+
+
+def _refuse(kernel: Kernel, message: str, hint: str) -> NoReturn:
+    raise ArgumentError(f"{message}, in a call of {kernel.name}", kernel.loc, hint)
+
+
+def _refuse_activity(kernel: Kernel, message: str, hint: str) -> NoReturn:
+    raise ActivityError(f"{message}, in a derivative of {kernel.name}", kernel.loc, hint)

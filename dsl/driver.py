@@ -1,0 +1,222 @@
+"""From a request to compiled code: memory first, then the cache on disk, and only then the compiler.
+
+`call` and `differentiate` are what the user's calls come to when no runner fits: they check the arguments, find or make the code, keep
+a runner for the next call alike, and run. Neither the front-end nor MLIR is imported unless something has to be compiled.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from lowering.options import CpuOptions
+
+from . import checks, types
+from .arrays import check_written
+from .compiled import Compiled, classes, decode, encode
+from .constants import fingerprint
+from .errors import DifferentiationError, DslError
+from .kernel import Kernel
+from .modes import Mode
+from .options import KernelOptions, options, resolve
+from .request import Request, result_activity
+from .runner import MISS, Runner, build
+from .syntax.loc import Loc
+
+# More kinds of call of one kernel than this are looked up by their key each time.
+_RUNNERS = 8
+
+
+class State:
+    """What is known of a kernel as it is now: its code, and runners by mode. A changed global or option makes a new one."""
+
+    __slots__ = ("code", "digest", "generation", "options", "runners", "watch")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.digest = fingerprint(kernel)
+        self.watch = kernel.watch
+        self.generation = options.generation
+        self.options: KernelOptions = resolve(kernel.options)
+        self.code: dict[Any, Compiled] = {}
+        self.runners: dict[Mode | None, list[Runner]] = {}
+
+    def valid(self, kernel: Kernel) -> bool:
+        return self.generation == options.generation and self.watch is kernel.watch and self.watch.unchanged()  # type: ignore[union-attr]
+
+
+def state_of(kernel: Kernel) -> State:
+    """The state of a kernel, made anew where what it was made of has changed."""
+    found = kernel.__dict__.get("compiled_state")
+    if found is None or not found.valid(kernel):
+        found = State(kernel)
+        kernel.__dict__["compiled_state"] = found
+    return found
+
+
+def call(kernel: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+    """Run a kernel on all its arguments."""
+    if kwargs:
+        args = kernel.bind(args, kwargs)
+    state = state_of(kernel)
+    for run in state.runners.get(None, ()):
+        result = run(args)
+        if result is not MISS:
+            return result
+    return _carry_out(state, checks.call_request(kernel, args), args)
+
+
+def differentiate(mode: Any, f: Any, args: tuple[Any, ...]) -> Any:
+    """Run a derivative for which there is no runner."""
+    request = checks.derivative_request(mode, f, args)
+    return _carry_out(state_of(request.kernel), request, args)
+
+
+def _carry_out(state: State, request: Request, args: tuple[Any, ...]) -> Any:
+    compiled = find(state, request)
+    check_written(request, compiled.written, compiled.strict_aliasing)
+    runners = state.runners.setdefault(request.mode, [])
+    # A promoted int warns each time, so it has to come here each time.
+    if not any(argument.promoted for argument in request.arguments):
+        run = build(request, compiled)
+        result = run(args)
+        if result is not MISS:
+            if len(runners) < _RUNNERS:
+                runners.append(run)
+            return result
+    # What the runner's quick tests took for an overlap has been looked at in full.
+    return build(request, compiled, guarded=False)(args)
+
+
+# --- finding and making code --------------------------------------------------------------------------------------
+
+_lock = threading.Lock()  # one compilation at a time: MLIR's and LLVM's state is not for several
+
+
+def find(state: State, request: Request) -> Compiled:
+    """The code for a request."""
+    key = request.key()
+    found = state.code.get(key)
+    if found is None:
+        with _lock:
+            found = state.code.get(key)
+            if found is None:
+                found = state.code[key] = _from_disk(state, request) or _compile(state, request)
+    return found
+
+
+def cpu_options(chosen: KernelOptions, strict: bool) -> CpuOptions:
+    """What the lowering needs to know of a kernel's options."""
+    return CpuOptions(
+        fastmath=chosen.fastmath, vector_math=chosen.vector_math, contract=chosen.contract, distinct_arrays=strict
+    )
+
+
+def _strict(state: State, request: Request) -> bool:
+    """Whether written arrays must be apart. Derivatives always take that for granted."""
+    return state.options.strict_aliasing or request.mode is not None
+
+
+def _disk_key(state: State, request: Request) -> str:
+    import hashlib
+
+    from lowering.host import fingerprint as host
+
+    from .version import toolchain
+
+    parts = (state.digest, request.text(), state.options.key(), toolchain(), host())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _known_classes(request: Request) -> dict[tuple[str, str], type]:
+    found: dict[tuple[str, str], type] = {}
+    for argument in request.arguments:
+        classes(argument.type, found)
+    return found
+
+
+def _from_disk(state: State, request: Request) -> Compiled | None:
+    from lowering.cache import ObjectCache
+
+    from lowering.jit import load
+
+    entry = ObjectCache().get(_disk_key(state, request))
+    if entry is None:
+        return None
+    meta, code = entry
+    result = decode(meta["result"], _known_classes(request))
+    if result is None:
+        return None
+    return Compiled(meta, result, load(code, meta["entry"]))
+
+
+def _compile(state: State, request: Request) -> Compiled:
+    from lowering import cpu
+    from lowering.errors import LoweringError
+
+    module, entry, result, meta = _module(state, request)
+    chosen = cpu_options(state.options, meta["strict_aliasing"])
+    try:
+        code = cpu.compile(module, entry, chosen)
+        loaded = cpu.load(code, entry)
+    except LoweringError as error:
+        raise _as_ours(error, DslError) from None
+    encoded = encode(result, _known_classes(request))
+    if encoded is not None:
+        from lowering.cache import ObjectCache
+
+        ObjectCache().put(_disk_key(state, request), {**meta, "result": encoded}, code)
+    return Compiled(meta, result, loaded)
+
+
+def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[str, Any]]:
+    """The MLIR of a request, the name of its entry, the result's type and the rest of the meta data."""
+    from mlir.ir import Location
+
+    from dialects.errors import DerivativeError
+    from dialects.pipeline import differentiate as expand
+    from dialects.pipeline import parse
+
+    from . import derivative
+    from .frontend import lower
+    from .written import written_arguments
+
+    kernel, mode = request.kernel, request.mode
+    lowered = lower(kernel, request.arg_types, state.options)
+    result = types.strong(lowered.result_type)
+    writebacks = tuple(lowered.writebacks)
+    entry, returns, primal = lowered.entry, "const", True
+    checks.check_result(request, result)
+    module = parse(lowered.module_text)
+    with module.context, Location.unknown():
+        if mode is not None:
+            returns = result_activity(mode, request.returns, result).__name__.lower()
+            returns = "duplicated" if returns.startswith("duplicated") else returns
+            # What the kernel puts into fields is part of its effect, wanted value or not.
+            primal = mode.primal or bool(writebacks)
+            checks.check_writebacks(request, writebacks)
+            entry = derivative.add(module, entry, request, result, returns, writebacks, bool(lowered.errors), primal)
+            try:
+                expand(module)
+            except DerivativeError as error:
+                raise _as_ours(error, DifferentiationError) from None
+        derivative.only_entry(module, entry)
+        written = written_arguments(module, entry)
+        if lowered.errors:
+            written.pop()  # the error cell
+        text = module.operation.get_asm(enable_debug_info=True) if mode is not None else lowered.module_text
+    meta = {
+        "entry": entry,
+        "returns": returns,
+        "primal": primal,
+        "errors": list(lowered.errors),
+        "writebacks": list(writebacks),
+        "written": written,
+        "strict_aliasing": _strict(state, request),
+    }
+    return text, entry, result, meta
+
+
+def _as_ours(error: Any, cls: type[DslError]) -> DslError:
+    """An error of the engine or the lowering in the form of all our errors."""
+    loc = Loc(*error.loc, error.loc[1], error.loc[2] + 1) if error.loc else None
+    return cls(error.message, loc, error.hint)

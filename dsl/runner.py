@@ -1,0 +1,429 @@
+"""The function that carries out one kind of call: tests the arguments, packs them, calls, and builds what is returned.
+
+It is generated as Python source, once for each combination of Python classes, dtypes, ranks and annotations, because it is what
+every call passes through. `source` shows it. Its tests are those that decide whether compiled code fits and may run; where one
+fails the function returns MISS, having touched nothing, and `dsl.checks` finds out why.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import types
+from .annotations import Active, Const, MixedDuplicated
+from .compiled import Compiled
+from .memory import ALIGNED, C_CONTIGUOUS, WRITEABLE, address_of, extent, overlaps_itself
+from .packing import (
+    Buffers,
+    array_words,
+    bfloat16_bits,
+    leaf_format,
+    leaf_result,
+    result_names,
+    scalar_words,
+    words,
+)
+from .request import Argument, Leaf, Request, is_continuous
+from .structs import make_struct, with_fields
+
+
+class Miss:
+    """What a runner returns where it does not fit the arguments."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISS"
+
+
+MISS = Miss()
+Runner = Callable[[tuple[Any, ...]], Any]
+# Up to so many arrays are compared in pairs; more of them are sorted.
+_PAIRS = 4
+
+
+def build(request: Request, compiled: Compiled, guarded: bool = True) -> Runner:
+    """The runner of a request. Unguarded, it takes for granted that it fits: the checks were made one by one."""
+    names: dict[str, Any] = {}
+    text = source(request, compiled, guarded, names)
+    exec(compile(text, f"<call of {request.kernel.name}>", "exec"), names)
+    return names["run"]
+
+
+def source(request: Request, compiled: Compiled, guarded: bool, names: dict[str, Any]) -> str:
+    """The text of the runner; what it refers to is put into `names`."""
+    return _Writer(request, compiled, guarded, names).write()
+
+
+class _Writer:
+    def __init__(self, request: Request, compiled: Compiled, guarded: bool, names: dict[str, Any]) -> None:
+        self.request, self.compiled, self.guarded = request, compiled, guarded
+        self.names = names
+        self.lines: list[str] = []
+        self.formats: list[str] = []  # of the argument words
+        self.packed: list[str] = []
+        self.ranges: list[tuple[str, str, bool, bool]] = []  # of arrays: first byte, last + 1, written, shadow
+        self.written = iter(compiled.written)
+        self.leaves = iter(request.leaves())
+        self.scalars: dict[int, tuple[str, str]] = {}  # leaf index: its variable, its shadow's
+        self.holders: dict[int, tuple[str, str, str]] = {}  # leaf index: its struct, the struct's shadow, the field
+        self.children: dict[tuple[str, int | str], str] = {}  # variables of the parts of structs and tuples
+        self.count = 0  # of leaves so far
+        names.update(
+            MISS=MISS,
+            ndarray=np.ndarray,
+            address_of=address_of,
+            extent=extent,
+            overlaps_itself=overlaps_itself,
+            make_struct=make_struct,
+            with_fields=with_fields,
+            bfloat16_bits=bfloat16_bits,
+            overlapping=overlapping,
+            call=compiled.call,
+            fail=compiled.fail,
+            overflow=overflow,
+            PackError=(struct.error, OverflowError),
+            kernel=request.kernel,
+        )
+
+    # --- the parts in their order
+
+    def write(self) -> str:
+        arguments = self.request.arguments
+        self._receive()
+        for argument in arguments:
+            self._argument(argument)
+        self._overlaps()
+        self._call()
+        self._return()
+        body = "\n    ".join(self.lines)
+        return f"def run(args):\n    {body}\n"
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def guard(self, condition: str) -> None:
+        if self.guarded:
+            self.line(f"if {condition}: return MISS")
+
+    def name(self, value: Any, stem: str) -> str:
+        """A name for an object that the text refers to."""
+        name = f"{stem}_{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def _receive(self) -> None:
+        """Take the arguments out of their tuple, and the annotations apart."""
+        given = [f"a{a.index}" for a in self.request.arguments if a.given]
+        if self.request.returns is not None:
+            given.insert(0, "returns")
+        self.guard(f"len(args) != {len(given)}")
+        if given:
+            self.line(f"{', '.join(given)}, = args")
+        if self.request.returns is not None:
+            self.guard(f"returns is not {self.name(self.request.returns, 'R')}")
+
+    def _argument(self, argument: Argument) -> None:
+        i = argument.index
+        if not argument.given:
+            self.names[f"v{i}"] = argument.value
+        elif argument.annotation is None:
+            self.line(f"v{i} = a{i}")
+        else:
+            self.guard(f"type(a{i}) is not {self.name(argument.annotation, 'A')}")
+            self.line(f"v{i} = a{i}.val")
+        shadow = argument.shadow
+        if argument.annotation is MixedDuplicated:
+            self.line(f"d{i} = a{i}.dval.value")
+        elif shadow is not None:
+            self.line(f"d{i} = a{i}.dval")
+        self._value(argument.type, f"v{i}", argument.value, f"d{i}" if shadow is not None else "", shadow)
+
+    def _value(self, type_: types.Type, var: str, value: Any, dvar: str, shadow: Any) -> None:
+        """Test a value against a type, and pack its leaves; `dvar` is its shadow's variable, empty without one."""
+        if isinstance(type_, types.Scalar):
+            self._scalar(next(self.leaves), var, value, dvar, shadow)
+        elif isinstance(type_, types.ArrayType):
+            self._array(next(self.leaves), var, value, dvar, shadow)
+        elif isinstance(type_, (types.TupleType, types.StructType)):
+            self._class(var, value)
+            if dvar:
+                self._class(dvar, shadow)
+            if isinstance(type_, types.TupleType):
+                self.guard(f"len({var}) != {len(type_.elements)}")
+                if dvar:
+                    self.guard(f"len({dvar}) != {len(type_.elements)}")
+            for key, inner, part in parts(type_):
+                child, dchild = self._child(var, key, part), dvar and self._child(dvar, key, part)
+                self.holders[self.count] = (var, dvar, str(key))
+                self._value(inner, child, part_of(value, key), dchild, part_of(shadow, key) if dvar else None)
+        elif isinstance(type_, types.Literal) and isinstance(value, str):
+            self.guard(f"{var} != {value!r}")
+        else:
+            self.guard(f"{var} is not {self.name(value, 'L')}")
+
+    def _child(self, var: str, key: int | str, part: str) -> str:
+        """A new variable that holds a part of `var`."""
+        child = self.children[var, key] = f"x{len(self.children)}"
+        self.line(f"{child} = {var}{part}")
+        return child
+
+    def _class(self, var: str, value: Any) -> None:
+        self.guard(f"type({var}) is not {self.name(type(value), 'C')}")
+
+    def _scalar(self, leaf: Leaf, var: str, value: Any, dvar: str, shadow: Any) -> None:
+        assert isinstance(leaf.type, types.Scalar)
+        self._class(var, value)
+        self._pack(leaf.type, scalar_words(leaf.type, var))
+        if dvar and leaf.activity != "const":
+            self._class(dvar, shadow)
+            if leaf.shadowed:
+                self._pack(leaf.type, scalar_words(leaf.type, dvar))
+        self.scalars[self.count] = (var, dvar)
+        self.count += 1
+
+    def _array(self, leaf: Leaf, var: str, value: np.ndarray, dvar: str, shadow: Any) -> None:
+        assert isinstance(leaf.type, types.ArrayType)
+        self._one_array(leaf.type, var, value, next(self.written), False)
+        if leaf.shadowed:
+            self._one_array(leaf.type, dvar, shadow, next(self.written), True)
+            self.guard(f"{dvar}_shape != {var}_shape")
+        self.scalars[self.count] = (var, dvar)
+        self.count += 1
+
+    def _one_array(self, type_: types.ArrayType, var: str, value: np.ndarray, written: bool, shadow: bool) -> None:
+        r = type_.ndim
+        dtype = self.name(value.dtype, "T")
+        mask = want = ALIGNED | (WRITEABLE if written else 0)
+        if type_.contiguous:
+            mask |= C_CONTIGUOUS
+            want |= C_CONTIGUOUS
+        elif not shadow:
+            mask |= C_CONTIGUOUS  # a contiguous array has code of its own
+        self._class(var, value)
+        self.guard(f"{var}.dtype != {dtype} or {var}.ndim != {r} or {var}.flags.num & {mask:#x} != {want:#x}")
+        sizes = [f"{var}_s{k}" for k in range(r)]
+        self.line(f"{var}_shape = {var}.shape")
+        if r:
+            self.line(f"{', '.join(sizes)}, = {var}_shape")
+        self.line(f"{var}_p = address_of({var})")
+        itemsize = value.dtype.itemsize
+        shift = itemsize.bit_length() - 1
+        if type_.contiguous:
+            low, high = f"{var}_p", f"{var}_p + {' * '.join([*sizes, str(itemsize)])}"
+            strides: list[str] = []
+        else:
+            strides = [f"({var}_t{k} >> {shift})" if shift else f"{var}_t{k}" for k in range(r)]
+            self.line(f"{var}_strides = {var}.strides")
+            self.line(f"{', '.join(f'{var}_t{k}' for k in range(r))}, = {var}_strides")
+            if shift:
+                self.guard(f"({' | '.join(f'{var}_t{k}' for k in range(r))}) & {itemsize - 1}")
+            if written:
+                self.guard(f"overlaps_itself({var}_shape, {var}_strides, {itemsize})")
+            low, high = f"{var}_low", f"{var}_high"
+            if self.guarded:
+                self.line(f"{low}, {high} = extent({var}_p, {var}_shape, {var}_strides, {itemsize})")
+        self._pack(type_, array_words(type_, f"{var}_p", sizes, strides))
+        self.ranges.append((low, high, written, shadow))
+
+    def _pack(self, leaf: types.Type, expressions: list[str]) -> None:
+        self.formats.append(leaf_format(leaf))
+        self.packed += expressions
+
+    def _overlaps(self) -> None:
+        """Arrays must not overlap where one of the two is written."""
+        if not self.guarded:
+            return
+        strict = self.compiled.strict_aliasing
+        pairs = [
+            (a, b)
+            for k, a in enumerate(self.ranges)
+            for b in self.ranges[:k]
+            if (a[2] or b[2]) and (strict or a[3] or b[3])
+        ]
+        if not pairs:
+            return
+        if strict and len(self.ranges) > _PAIRS:
+            items = ", ".join(f"({low}, {high}, {written})" for low, high, written, _ in self.ranges)
+            self.guard(f"overlapping([{items}])")
+            return
+        for (low1, high1, *_), (low2, high2, *_) in pairs:
+            self.guard(f"{low1} < {high2} and {low2} < {high1}")
+
+    def _call(self) -> None:
+        """Pack, call, unpack, and raise what the kernel recorded."""
+        compiled = self.compiled
+        for leaf in compiled.seeds(self.request):
+            self._pack(leaf.type, scalar_words(leaf.type, self.scalars[self._index(leaf)][1]))  # type: ignore[arg-type]
+        results = compiled.result_leaves(self.request)
+        argument_words = sum(struct.calcsize("=" + f) for f in self.formats) // 8
+        result_words = sum(map(words, results))
+        buffers = Buffers(argument_words, result_words, bool(compiled.errors))
+        pack, at = struct.Struct("=" + "".join(self.formats)), 8 * argument_words
+        self.names.update(free=buffers.free, new=buffers.new, pack=pack.pack_into)
+        self.line(f"try: slot = free.pop()\n    except IndexError: slot = new({at})")
+        self.line("buffer, address = slot")
+        if self.packed:
+            self.line(f"try: pack(buffer, 0, {', '.join(self.packed)})")
+            self.line("except PackError as error: raise overflow(kernel, args, error) from None")
+        self.line("status = call(address)")
+        self.line("if status: fail(kernel, -status)")
+        self.results = [result_names(leaf, f"r{k}") for k, leaf in enumerate(results)]
+        unpacked = [name for group in self.results for name in group] + (["error"] if compiled.errors else [])
+        if unpacked:
+            formats = "".join(map(leaf_format, results)) + ("q" if compiled.errors else "")
+            self.names["unpack"] = struct.Struct("=" + formats).unpack_from
+            start = at + (40 if compiled.errors else 0)
+            self.line(f"{', '.join(unpacked)}, = unpack(buffer, {start})")
+        if not compiled.errors:
+            self.line("free.append(slot)")
+        if any(isinstance(leaf, types.ArrayType) for leaf in results):
+            self.line("owners = {}")
+        self.values = []
+        for k, leaf in enumerate(results):
+            expression = leaf_result(leaf, f"r{k}", self.names)
+            if isinstance(leaf, types.ArrayType):  # before anything is raised: these own what was allocated
+                self.line(f"r{k} = {expression}")
+                expression = f"r{k}"
+            self.values.append(expression)
+        if compiled.errors:
+            self.line("if error: fail(kernel, error)")  # this buffer is not used again: its error cell is set
+            self.line("free.append(slot)")
+
+    def _index(self, leaf: Leaf) -> int:
+        return next(k for k, other in enumerate(self.request.leaves()) if other.path == leaf.path)
+
+    # --- what comes back
+
+    def _return(self) -> None:
+        request, compiled = self.request, self.compiled
+        values = iter(self.values)
+        primal = ""
+        leaves = request.leaves()
+        if compiled.primal:
+            primal = self._tree(compiled.result, values)
+            self._keep(request.mode is None or request.mode.primal, primal, "primal")
+            for index in compiled.writebacks:
+                holder, _, field = self.holders[index]
+                self.line(f"{holder}.{field} = {next(values)}")
+        if request.mode is None:
+            self.line("return primal")
+        elif request.mode.reverse:
+            gradients = self._gradients(leaves, values)
+            self.line(f"return primal, {gradients}" if request.mode.primal else f"return ({gradients},)")
+        else:
+            outputs = ["primal"] if request.mode.primal else []
+            if compiled.returns != "const":
+                outputs.append(self._tree(compiled.result, values, tangent=True))
+            self.line(f"tangents = {_tuple(outputs)}")
+            for index in compiled.writebacks:
+                if leaves[index].shadowed:
+                    _, dholder, field = self.holders[index]
+                    self.line(f"{dholder}.{field} = {next(values)}")
+            self.line("return tangents")
+
+    def _keep(self, wanted: bool, expression: str, name: str) -> None:
+        if wanted:
+            self.line(f"{name} = {expression}")
+
+    def _gradients(self, leaves: list[Leaf], values: Any) -> str:
+        """Add the gradients of scalars to their shadows; the expression of the tuple of the Active ones."""
+        fresh: dict[int, str] = {}  # leaf index: the expression of the scalar's gradient, or of its new shadow
+        for k, leaf in enumerate(leaves):
+            if leaf.activity != "active":
+                continue
+            gradient = next(values)
+            if leaf.argument.annotation is Active or k in self.compiled.writebacks:
+                fresh[k] = gradient  # an overwritten field's shadow was the seed: its gradient takes its place
+            else:
+                fresh[k] = f"{self.scalars[k][1]} + {gradient}"
+        slots = []
+        k = 0
+        for argument in self.request.arguments:
+            count = len(types.leaves(argument.type))
+            mine = range(k, k + count)
+            if argument.annotation is Active:
+                slots.append(self._tree(argument.type, iter([fresh.get(j, "0") for j in mine])))
+            elif argument.given:
+                slots.append("None")
+            if argument.annotation is MixedDuplicated:
+                new = iter([fresh.get(j, self.scalars[j][1]) for j in mine])
+                self.line(
+                    f"a{argument.index}.dval.value = {self._tree(argument.type, new, shadow=f'd{argument.index}')}"
+                )
+            elif argument.annotation not in (Active, Const):
+                for j in mine:
+                    if j in fresh:
+                        _, dholder, field = self.holders[j]
+                        self.line(f"{dholder}.{field} = {fresh[j]}")
+            k += count
+        return _tuple(slots)
+
+    def _tree(self, type_: types.Type, values: Any, tangent: bool = False, shadow: str = "") -> str:
+        """The expression of a value of this type made of its leaves' expressions.
+
+        As a tangent, what is not continuous has none, and is zero. `shadow` names an old value whose structs are copied.
+        """
+
+        def old(key: int | str) -> str:
+            return self.children[shadow, key] if shadow else ""
+
+        if isinstance(type_, types.Scalar):
+            return "0" if tangent and not is_continuous(type_) else next(values)
+        if isinstance(type_, types.ArrayType):
+            return "None" if tangent and not is_continuous(type_) else next(values)
+        if isinstance(type_, types.TupleType):
+            return _tuple([self._tree(inner, values, tangent, old(key)) for key, inner, _ in parts(type_)])
+        if isinstance(type_, types.StructType):
+            fields = self.name(tuple(name for name, _ in type_.fields), "F")
+            made = _tuple([self._tree(inner, values, tangent, old(key)) for key, inner, _ in parts(type_)])
+            if shadow:
+                return f"with_fields({shadow}, {fields}, {made})"
+            return f"make_struct({self.name(type_.cls, 'S')}, {fields}, {made})"
+        return self.name(type_.value, "L") if isinstance(type_, types.Literal) else "None"
+
+
+def parts(type_: types.TupleType | types.StructType) -> list[tuple[int | str, types.Type, str]]:
+    """The parts of a tuple or struct: index or field name, type, and the Python that takes it out."""
+    if isinstance(type_, types.TupleType):
+        return [(k, element, f"[{k}]") for k, element in enumerate(type_.elements)]
+    return [(name, field, f".{name}") for name, field in type_.fields]
+
+
+def part_of(value: Any, key: int | str) -> Any:
+    """The part of a tuple or struct by its index or field name."""
+    return getattr(value, key) if isinstance(key, str) else value[key]
+
+
+def _tuple(items: list[str]) -> str:
+    return f"({''.join(item + ', ' for item in items)})"
+
+
+def overlapping(ranges: list[tuple[int, int, bool]]) -> bool:
+    """Whether two ranges overlap of which one is written."""
+    end = end_written = 0
+    for low, high, written in sorted(ranges):
+        if low < end_written or (written and low < end):
+            return True
+        end = max(end, high)
+        if written:
+            end_written = max(end_written, high)
+    return False
+
+
+def overflow(kernel: Any, args: tuple[Any, ...], error: Exception) -> Exception:
+    """The error for a number that its type cannot hold."""
+    from .errors import ArgumentError
+
+    for index, value in enumerate(getattr(a, "val", a) for a in args):
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            return ArgumentError(
+                f"argument {index} of {kernel.name}, {value}, does not fit int64",
+                None,
+                "pass a float where the range matters",
+            )
+    return ArgumentError(f"an argument of {kernel.name} does not fit its type: {error}")

@@ -37,7 +37,9 @@ def resolve(kernel: Kernel, name: str, loc: Loc | None = None) -> Any:
 
         value = getattr(builtins, name, _MISSING)
     if value is _MISSING:
-        hint = "globals and closure variables are looked up when the kernel is compiled"
+        hint = "a variable of an enclosing function is known only if the kernel computes with it, not by an annotation"
+        if "<locals>" not in kernel.__qualname__:
+            hint = "assign it before the kernel is first called"
         raise KernelNameError(f"the name `{name}` is not defined", loc, hint)
     return admit(value, name, loc)
 
@@ -298,25 +300,31 @@ def portable(kernel: Kernel) -> dict[str, tuple[str, Any]]:
         value = _lookup(kernel.fn, name)
         if value is _MISSING or _refused(value) is not None:
             continue
-        if value is kernel or value is kernel.fn:
-            packed[name] = ("itself", None)
-        elif isinstance(value, ModuleType):
+        if isinstance(value, ModuleType):
             packed[name] = ("module", value.__name__)
         elif isinstance(value, FunctionType) and not _library(value.__module__):
             from .kernel import as_kernel
 
-            packed[name] = ("value", as_kernel(value))
+            packed[name] = ("function", kernel if value is kernel.fn else as_kernel(value))
         elif not isinstance(value, type) or _importable(value):
             packed[name] = ("value", value)
     return packed
 
 
-def unpack(packed: dict[str, tuple[str, Any]], kernel: Kernel) -> dict[str, Any]:
-    """The constants that `portable` packed, for the kernel that is being made again."""
+def unpack(packed: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+    """The constants that `portable` packed."""
     import importlib
 
-    make = {"module": importlib.import_module, "itself": lambda _: kernel, "value": lambda value: value}
-    return {name: make[kind](value) for name, (kind, value) in packed.items()}
+    found: dict[str, Any] = {}
+    for name, (kind, value) in packed.items():
+        if kind == "module":
+            found[name] = importlib.import_module(value)
+        elif kind == "function":  # a plain function stays one, so that Python runs it as Python
+            found[name] = value.fn
+            value.fn.__dict__.setdefault("__dsl_kernel__", value)
+        else:
+            found[name] = value
+    return found
 
 
 def _importable(cls: type) -> bool:

@@ -18,13 +18,16 @@ from .syntax.loc import Loc
 _registered: dict[str, list[str]] = {}  # the text of kernels that are in no file, by their made-up file name
 
 
-def register_source(file: str, text: str) -> None:
-    """Make the lines of a source text that is in no file known to our errors and to Python's own tracebacks."""
+def register_source(file: str, text: str, first_line: int = 1) -> None:
+    """Make lines of a source text that is in no file known to our errors and to Python's own tracebacks."""
     import linecache
 
-    _registered[file] = text.splitlines()
+    new = text.splitlines()
+    lines = _registered.setdefault(file, [])
+    lines.extend([""] * (first_line - 1 + len(new) - len(lines)))
+    lines[first_line - 1 : first_line - 1 + len(new)] = new  # beside other parts of the same file
     # no mtime: linecache then never looks for such a file on disk
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    linecache.cache[file] = (len(lines), None, [f"{line}\n" for line in lines], file)
 
 
 def source_line(file: str, line: int) -> str:

@@ -42,10 +42,7 @@ class Kernel:
         self.keyword_only = code.co_kwonlyargcount
         count = code.co_argcount + code.co_kwonlyargcount
         self.params: tuple[str, ...] = code.co_varnames[:count]
-        defaults = fn.__defaults__ or ()
-        named = code.co_varnames[: code.co_argcount]
-        self.defaults: dict[str, Any] = dict(zip(named[len(named) - len(defaults) :], defaults))
-        self.defaults.update(fn.__kwdefaults__ or {})
+        self.defaults = _defaults(fn)
         # the name under which Python's own tools know a function; `__wrapped__` gives inspect the signature
         self.__name__ = fn.__name__
         self.__qualname__ = fn.__qualname__
@@ -150,34 +147,28 @@ class Kernel:
             found = _find(self.__module__, self.__qualname__)
             if found is self or (found is self.fn and not self.options):
                 return _by_name, (self.__module__, self.__qualname__)
-        # First empty, then its state: kernels may refer to each other in a circle.
-        return _blank, (), self._state()
-
-    def _state(self) -> dict[str, Any]:
         from .constants import portable
 
         fn = self.fn
-        return {
-            "source": tuple(self.source),
-            "names": (self.__name__, self.__qualname__, self.__module__, self.__doc__),
-            "options": dict(self.options),
-            "constants": portable(self),
-            "defaults": (fn.__defaults__, fn.__kwdefaults__),
-        }
+        names = (self.__name__, self.__qualname__, self.__module__, self.__doc__)
+        # The constants come second: kernels may refer to each other in a circle.
+        state = {"constants": portable(self), "defaults": fn.__defaults__, "kwdefaults": fn.__kwdefaults__}
+        return _by_text, (tuple(self.source), names, dict(self.options)), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         from .constants import unpack
 
-        source = Source(*state["source"])
-        name, qualname, module, doc = state["names"]
-        if not source_line(source.file, source.line):
-            register_source(source.file, "\n" * (source.line - 1) + source.text)
-        namespace: dict[str, Any] = {"__name__": module}
-        fn = _evaluate(source, namespace)
-        namespace.update(unpack(state["constants"], self))
-        fn.__name__, fn.__qualname__, fn.__module__, fn.__doc__ = name, qualname, module, doc
-        fn.__defaults__, fn.__kwdefaults__ = state["defaults"]
-        Kernel.__init__(self, fn, state["options"], source)
+        fn = self.fn
+        fn.__globals__.update(unpack(state["constants"]))
+        fn.__defaults__, fn.__kwdefaults__ = state["defaults"], state["kwdefaults"]
+        self.defaults = _defaults(fn)
+
+
+def _defaults(fn: FunctionType) -> dict[str, Any]:
+    code = fn.__code__
+    values = fn.__defaults__ or ()
+    positional = code.co_varnames[: code.co_argcount]
+    return {**dict(zip(positional[len(positional) - len(values) :], values)), **(fn.__kwdefaults__ or {})}
 
 
 def _count(n: int, what: str) -> str:
@@ -262,7 +253,11 @@ _alike: dict[int, tuple[Any, Kernel]] = {}  # the code is kept so that its id st
 def _make(fn: Any, options: Mapping[str, bool]) -> Kernel:
     if isinstance(fn, Kernel):
         return Kernel(fn.fn, {**fn.options, **options}, fn._source)
-    return Kernel(_plain(fn), options)
+    function = _plain(fn)
+    made = Kernel(function, options)
+    if not options:
+        function.__dict__.setdefault("__dsl_kernel__", made)  # what `as_kernel` gives for the plain function
+    return made
 
 
 def _plain(fn: Any) -> FunctionType:
@@ -315,10 +310,6 @@ def _words(text: str) -> set[str]:
 # --- pickling -----------------------------------------------------------------------------------------------------
 
 
-def _blank() -> Kernel:
-    return Kernel.__new__(Kernel)
-
-
 def _find(module: str, qualname: str) -> Any:
     import sys
 
@@ -335,6 +326,16 @@ def _by_name(module: str, qualname: str) -> Kernel:
     for part in qualname.split("."):
         found = getattr(found, part)
     return as_kernel(found)
+
+
+def _by_text(place: tuple[str, str, int, int], names: tuple[Any, ...], options: Mapping[str, bool]) -> Kernel:
+    """A kernel of its text alone, in a namespace of its own that its state will fill."""
+    source = Source(*place)
+    if not source_line(source.file, source.line):
+        register_source(source.file, source.text, source.line)
+    fn = _evaluate(source, {"__name__": names[2]})
+    fn.__name__, fn.__qualname__, fn.__module__, fn.__doc__ = names
+    return Kernel(fn, options, source)
 
 
 def _evaluate(source: Source, namespace: dict[str, Any]) -> FunctionType:

@@ -1,0 +1,80 @@
+"""The code blocks of README.md and of docs/*.md are run, from top to bottom of each page.
+
+EXPRESSION  # -> TEXT        the expression's repr must be TEXT
+```python raises             the block must raise, and the ```text block after it is the message (the file's name left out)
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import dsl
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str, str, int]]:
+    """Language, the words after it, text and first line number of each block."""
+    text = page.read_text()
+    return [(m[1], m[2].strip(), m[3], text.count("\n", 0, m.start(3)) + 1) for m in BLOCK.finditer(text)]
+
+
+PAGES_WITH_CODE = [page for page in PAGES if any(b[0] == "python" for b in blocks(page))]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.name)
+def test_code_blocks(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = blocks(page)
+    # All code of the page in one file, each block on the page's own lines, so that kernels find their source there.
+    lines = [""] * (page.read_text().count("\n") + 1)
+    for language, _, text, first in found:
+        if language == "python":
+            lines[first - 1 : first - 1 + text.count("\n")] = text.splitlines()
+    module = ModuleType(page.stem.lower() + "_page")
+    file = tmp_path / f"{module.__name__}.py"
+    file.write_text("\n".join(lines))
+    module.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for position, (language, words, text, first) in enumerate(found):
+        if language != "python":
+            continue
+        padded = "\n" * (first - 1) + text
+        if words == "raises":
+            with pytest.raises(dsl.DslError) as error:
+                run(padded, file, module)
+            assert anonymous(str(error.value)) == anonymous(found[position + 1][2].rstrip())
+        else:
+            run(padded, file, module)
+
+
+def anonymous(message: str) -> str:
+    """An error without its file's name and line number, which a page cannot know."""
+    return re.sub(r"--> \S*?:\d+:(\d+)", r"--> \1", message)
+
+
+def run(text: str, file: Path, module: ModuleType) -> None:
+    """Statement by statement; an expression with an arrow is compared with what stands behind it."""
+    lines = text.splitlines()
+    for statement in ast.parse(text).body:
+        last = lines[statement.end_lineno - 1]
+        arrow = last.partition("# ->")[2].strip()
+        if isinstance(statement, ast.Expr) and arrow:
+            code = compile(ast.Expression(statement.value), str(file), "eval")
+            assert repr(eval(code, module.__dict__)) == arrow, f"line {statement.lineno}"
+        else:
+            exec(compile(ast.Module([statement], []), str(file), "exec"), module.__dict__)
+
+
+def test_every_example_file_and_page_that_is_linked_exists():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -15,7 +15,7 @@ from mlir.dialects import complex as complex_
 
 from .. import types
 from . import arithmetic, casts
-from .operations import Emit, Result
+from .operations import Emit, Function, Result
 from .math_rules import Formula, emit_float, joined, python_float
 from .scalars import compare_numbers, describe
 from .values import Builder, Value
@@ -313,6 +313,64 @@ def python_extremum(b: Builder, which: str, x: ir.Value, y: ir.Value, t: types.S
         return extremum(b, which, x, y, t)
     wins = compare_numbers(b, ">" if which == "max" else "<", y, x, t)
     return arith.select(wins, y, x)
+
+
+def same_or_int(b: Builder, args: Sequence[Value], name: str) -> types.Scalar:
+    """The type that numbers which can be ordered promote to."""
+    t = joined(b, args, name)
+    if t.kind == "c":
+        raise b.error(f"{name}() does not take complex numbers", "compare abs(), .real or .imag")
+    return t
+
+
+def close(symmetric: bool) -> Function:
+    """Whether |a - b| is within a tolerance: of the larger one and an absolute one, or the sum of both (NumPy)."""
+
+    def emit(b: Builder, args: Sequence[Value], _: types.Scalar) -> ir.Value:
+        t = joined(b, args[:2], "isclose")
+        t = t.strong if t.kind == "f" and t.bits >= 32 else types.float64
+        x, y, relative, absolute = (casts.coerce(b, a, t) for a in args)
+        distance = math.absf(arith.subf(x, y))
+        if symmetric:
+            larger = arith.maximumf(math.absf(x), math.absf(y))
+            limit = arith.maximumf(arith.mulf(relative, larger), absolute)
+        else:
+            limit = arith.addf(absolute, arith.mulf(relative, math.absf(y)))
+        near = arith.cmpf(_F.OLE, distance, limit)
+        finite = arith.andi(_is_finite(b, x, t), _is_finite(b, y, t))  # an infinity is close to itself only
+        return arith.ori(arith.cmpf(_F.OEQ, x, y), arith.andi(near, finite))
+
+    def result(b: Builder, args: Sequence[Value]) -> types.Scalar:
+        same_or_int(b, args, "isclose")
+        return types.bool_
+
+    return Function("isclose", result, emit)
+
+
+def _emit_fraction(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    """What is behind the point: 0 of an infinity, with the sign of x."""
+
+    def compute(s: types.Scalar, x: ir.Value) -> ir.Value:
+        infinite = _is_inf(b, x, s)
+        rest = arith.select(infinite, b.number(0.0, s), arith.subf(x, math.trunc(x)))
+        return math.copysign(rest, x)
+
+    return arithmetic.in_float32(b, t, compute, casts.coerce(b, args[0], t))
+
+
+FRACTION = Function("fraction", python_float("modf"), _emit_fraction)
+
+
+def _complex_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
+    t = same_or_int(b, args, "complex")
+    return types.complex64 if t.kind == "f" and t.bits == 32 else types.pycomplex
+
+
+def _emit_complex(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
+    return complex_.create_(b.type(t), *(casts.coerce(b, a, t.part) for a in args))
+
+
+COMPLEX = Function("complex", _complex_type, _emit_complex, complex)
 
 
 def where_type(b: Builder, args: Sequence[Value]) -> types.Scalar:

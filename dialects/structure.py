@@ -11,6 +11,7 @@ private copy in which
 from __future__ import annotations
 
 from mlir.ir import (
+    BlockArgument,
     FlatSymbolRefAttr,
     IndexType,
     InsertionPoint,
@@ -23,8 +24,8 @@ from mlir.ir import (
     TypeAttr,
     Value,
 )
-from mlir.ir import BlockArgument
 
+from . import rules
 from .builder import Builder, operation, operations
 from .copier import Copier, add_block, attributes_of
 from .errors import refuse
@@ -64,9 +65,9 @@ class Normaliser(Copier):
         self.calls: list[Operation] = []
 
     def copy_func_call(self, op: Operation) -> None:
-        """The callee's body, where there is one. (MLIR's own inliner leaves calls of functions that use caches.)"""
+        """The callee's body, where there is one and no rule. (MLIR's inliner leaves calls of functions that use caches.)"""
         callee = self.bodies.get(callee_name(op))
-        if callee is None:
+        if callee is None or rules.lookup(op) is not None:
             self.copy(op)
             return
         if callee in self.calls:

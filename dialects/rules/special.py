@@ -73,7 +73,7 @@ def polygamma_text(m: int) -> str:
     reflected = _reflection_body(m, lines)
     start = 10 + m
     return f"""
-func.func private @{name(m)}(%x: f64) -> f64 {{
+func.func private @{name(m)}(%x: f64) -> f64 attributes {{no_inline}} {{
   %zero = arith.constant 0.0 : f64
   %one = arith.constant 1.0 : f64
   %start = arith.constant {start:.1f} : f64

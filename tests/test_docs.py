@@ -1,7 +1,7 @@
 """The code blocks of README.md and of docs/*.md are run, from top to bottom of each page.
 
-EXPRESSION  # -> TEXT        the expression's repr must be TEXT
-```python raises             the block must raise, and the ```text block after it is the message (the file's name left out)
+    EXPRESSION  # -> TEXT        the repr of the expression must be TEXT
+    ```python raises             the block must raise; the block of text that follows it is the message
 """
 
 from __future__ import annotations

@@ -85,7 +85,8 @@ def forward(case: Case) -> Failure | None:
         marked = [Const(v) if t is None else Duplicated(v, t) for v, t in zip(values, shadows)]
         result = flatten(autodiff(mode, case.kernel, Const if case.returns == "n" else Duplicated, *marked))
         want = np.concatenate([truth.returned, expected[:returned]]) if with_primal else expected[:returned]
-        after = _contents([np.zeros_like(v) if t is None else t for v, t in zip(values, shadows) if is_float(v)])
+        arrays = [(v, t) for v, t in zip(values, shadows) if isinstance(v, np.ndarray) and is_float(v)]
+        after = _contents([np.zeros_like(v) if t is None else t for v, t in arrays])
         bad = (
             differs(f"{name}: result", result, want, DERIVATIVE_TOLERANCE, case.scale)
             or differs(f"{name}: arrays", _contents(values), truth.arrays, VALUE_TOLERANCE)

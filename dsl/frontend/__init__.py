@@ -42,7 +42,8 @@ def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lo
     finally:
         sys.setrecursionlimit(limit)
     records = [record.as_dict() for record in unit.shared.records] if entry.raises else []
-    return Lowered(text, entry.symbol, tuple(arg_types), types.strong(entry.result_type), records, tuple(entry.writebacks))
+    writebacks = tuple(back.leaf for back in entry.writebacks)
+    return Lowered(text, entry.symbol, tuple(arg_types), types.strong(entry.result_type), records, writebacks)
 
 
 def _count(kernel: Kernel, arg_types: tuple[types.Type, ...]) -> None:

@@ -11,7 +11,7 @@ class Writeback(NamedTuple):
     """A scalar field of a struct argument that the kernel assigned to: one of the extra results, to be stored by the caller.
 
     `argument` is the argument's number and `path` the fields that lead to it (`params.net.w` is ("net", "w")); `leaf` is its
-    number among the leaves of all arguments, where it is one leaf. A field that is itself a frozen struct has several.
+    number among the leaves of all arguments.
     """
 
     argument: int
@@ -23,7 +23,7 @@ class Writeback(NamedTuple):
 class Lowered(NamedTuple):
     """The function `entry` of `module_text` takes the leaves of `arg_types` (then, iff `errors` is not empty, the error cell).
 
-    It returns the leaves of `result_type`, then those of each writeback in order.
+    It returns the leaves of `result_type`, then for each of `writebacks` the new value of that leaf of the arguments.
     """
 
     module_text: str
@@ -31,4 +31,4 @@ class Lowered(NamedTuple):
     arg_types: tuple[types.Type, ...]
     result_type: types.Type
     errors: list[dict[str, Any]]
-    writebacks: tuple[Writeback, ...]
+    writebacks: tuple[int, ...]

@@ -296,7 +296,7 @@ class Statements(Expressions):
         return self.binary(node.op, current, value).force(self.b)
 
     def _in_place(self, op: str, array: Value, value: Value) -> None:
-        elementwise.update(self.b, op, array, value)
+        elementwise.inplace(self.b, op, array, value)
 
     def _annassign(self, node: nodes.AnnAssign) -> None:
         if node.value is None:

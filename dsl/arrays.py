@@ -10,7 +10,8 @@ import numpy as np
 from . import types
 from .errors import ActivityError, ArgumentError
 from .memory import overlaps_itself
-from .request import SHADOWED, Argument, Request, paths
+from .request import SHADOWED, Argument, Request, assigned, paths
+from .structs import part_of, parts
 
 if TYPE_CHECKING:
     from .kernel import Kernel
@@ -126,12 +127,44 @@ def check_written(request: Request, written: list[bool], strict: bool) -> None:
             _refuse(kernel, f"{b.what} overlaps with {a.what} in memory, and {who} writes to {first}", hint)
 
 
+def check_structs(request: Request, writebacks: tuple[int, ...]) -> None:
+    """Refuse a struct that gets new values and is in the call a second time: the values would come from two sides."""
+    everything: list[tuple[str, Any]] = []
+    for argument in request.arguments:
+        _structs(str(argument), argument.type, argument.value, everything)
+        if argument.annotation in SHADOWED:
+            _structs(f"the shadow of {argument}", argument.type, argument.shadow, everything)
+    for one in assigned(request, writebacks):
+        for place in one.places:
+            holder = one.argument.shadow if one.shadow else one.argument.value
+            for step in place.steps:
+                holder = part_of(holder, step)
+            names = [name for name, struct in everything if struct is holder]
+            if len(names) > 1:
+                _refuse(
+                    request.kernel,
+                    f"{names[0]} and {names[1]} are one object, and the call assigns to its field `{place.field}`",
+                    "give each an object of its own, such as copy.copy(p)",
+                )
+    refs = [a.ref for a in request.arguments if a.ref is not None]
+    if len(set(map(id, refs))) < len(refs):
+        _refuse(request.kernel, "two arguments have the same Ref as shadow", "give each a Ref of its own")
+
+
+def _structs(what: str, type_: types.Type, value: Any, found: list[tuple[str, Any]]) -> None:
+    """All mutable structs in a value, each with what to call it."""
+    if isinstance(type_, types.StructType) and type_.mutable:
+        found.append((what, value))
+    for key, inner, access in parts(type_):
+        _structs(f"{what}{access}", inner, part_of(value, key), found)
+
+
 def share_memory(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays have an element's memory in common; also true where that is too hard to find out."""
     if not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=100_000)
+        return np.shares_memory(a, b, max_work=100_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

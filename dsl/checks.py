@@ -193,11 +193,7 @@ def check_result(request: Request, result: types.Type) -> None:
     kernel, mode, returns = request.kernel, request.mode, request.returns
     if mode is None or not mode.reverse or returns is Const:
         return
-    floats = [
-        leaf
-        for leaf in types.leaves(result)
-        if (leaf.dtype if isinstance(leaf, types.ArrayType) else leaf).kind in "fc"
-    ]  # type: ignore[attr-defined]
+    floats = [leaf for leaf in types.leaves(result) if _kind(leaf) in "fc"]
     if isinstance(result, types.Scalar):
         if result.kind == "c":
             _refuse_activity(
@@ -255,7 +251,9 @@ def _argument(kernel: Kernel, mode: Mode, index: int, annotated: Annotation) -> 
     if annotation is Active:
         _active(kernel, argument)
     elif annotation in SHADOWED:
-        argument.shadow = annotated.dval.value if annotation is MixedDuplicated else annotated.dval  # type: ignore[attr-defined]
+        argument.shadow = annotated.dval  # type: ignore[attr-defined]
+        if annotation is MixedDuplicated:
+            argument.ref, argument.shadow = argument.shadow, argument.shadow.value
         _duplicated(kernel, mode, argument)
     else:
         _refuse_activity(

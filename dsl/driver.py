@@ -12,7 +12,7 @@ from typing import Any
 from lowering.options import CpuOptions
 
 from . import checks, types
-from .arrays import check_written
+from .arrays import check_structs, check_written
 from .compiled import Compiled, classes, decode, encode
 from .constants import fingerprint
 from .errors import DifferentiationError, DslError
@@ -74,6 +74,7 @@ def differentiate(mode: Any, f: Any, args: tuple[Any, ...]) -> Any:
 def _carry_out(state: State, request: Request, args: tuple[Any, ...]) -> Any:
     compiled = find(state, request)
     check_written(request, compiled.written, compiled.strict_aliasing)
+    check_structs(request, compiled.writebacks)
     runners = state.runners.setdefault(request.mode, [])
     # A promoted int warns each time, so it has to come here each time.
     if not any(argument.promoted for argument in request.arguments):
@@ -218,5 +219,8 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
 
 def _as_ours(error: Any, cls: type[DslError]) -> DslError:
     """An error of the engine or the lowering in the form of all our errors."""
-    loc = Loc(*error.loc, error.loc[1], error.loc[2] + 1) if error.loc else None
+    if error.loc is None:
+        return cls(error.message, None, error.hint)
+    file, line, col = error.loc
+    loc = Loc(file, line, col, line, col + 1)
     return cls(error.message, loc, error.hint)

@@ -17,9 +17,11 @@ from .annotations import (
     Duplicated,
     DuplicatedNoNeed,
     MixedDuplicated,
+    Ref,
 )
 from .kernel import Kernel
 from .modes import Mode
+from .structs import Place, places
 
 SHADOWED = (Duplicated, DuplicatedNoNeed, MixedDuplicated)
 
@@ -27,7 +29,7 @@ SHADOWED = (Duplicated, DuplicatedNoNeed, MixedDuplicated)
 class Argument:
     """One argument of a call. `type` is the type that is compiled for: an Active int's is float64."""
 
-    __slots__ = ("annotation", "given", "index", "name", "promoted", "shadow", "type", "value")
+    __slots__ = ("annotation", "given", "index", "name", "promoted", "ref", "shadow", "type", "value")
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Argument:
         type_: types.Type,
         given: bool = True,
         promoted: bool = False,
+        ref: Ref | None = None,
     ) -> None:
         self.index = index
         self.name = name
@@ -48,6 +51,7 @@ class Argument:
         self.type = type_
         self.given = given  # False: a parameter's default
         self.promoted = promoted
+        self.ref = ref  # of MixedDuplicated
 
     def __str__(self) -> str:
         return f"argument {self.index} (`{self.name}`)"
@@ -130,6 +134,34 @@ def activity(mode: Mode | None, annotation: type[Annotation] | None, leaf: types
     if annotation is Active or (mode.reverse and isinstance(leaf, types.Scalar)):
         return "active"  # a scalar's gradient is returned, and added to its shadow by the caller
     return "duplicated_noneed" if annotation in (DuplicatedNoNeed, BatchDuplicatedNoNeed) else "duplicated"
+
+
+class Assigned(NamedTuple):
+    """An argument, or its shadow, with the fields that a call assigns to."""
+
+    argument: Argument
+    shadow: bool
+    places: list[Place]
+
+
+def assigned(request: Request, writebacks: tuple[int, ...]) -> list[Assigned]:
+    """The structs that a call changes: fields that the kernel overwrites (leaf numbers), and shadows of scalars."""
+    found: list[Assigned] = []
+    reverse = request.mode is not None and request.mode.reverse
+    leaves = request.leaves()
+    first = 0
+    for argument in request.arguments:
+        count = len(types.leaves(argument.type))
+        mine = set(range(first, first + count))
+        overwritten = mine & set(writebacks)
+        if overwritten:
+            found.append(Assigned(argument, False, places(argument.type, overwritten, first)))
+        if argument.annotation in (Duplicated, DuplicatedNoNeed):
+            changed = {k for k in mine if leaves[k].activity == "active"} if reverse else overwritten
+            if changed:
+                found.append(Assigned(argument, True, places(argument.type, changed, first)))
+        first += count
+    return found
 
 
 def result_activity(mode: Mode, returns: type[Annotation] | None, result: types.Type) -> type[Annotation]:

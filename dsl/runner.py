@@ -27,8 +27,8 @@ from .packing import (
     scalar_words,
     words,
 )
-from .request import Argument, Leaf, Request, is_continuous
-from .structs import make_struct, with_fields
+from .request import Argument, Leaf, Request, assigned, is_continuous
+from .structs import Aggregate, Place, make_struct, part_of, parts, places, with_fields
 
 
 class Miss:
@@ -69,10 +69,9 @@ class _Writer:
         self.ranges: list[tuple[str, str, bool, bool]] = []  # of arrays: first byte, last + 1, written, shadow
         self.written = iter(compiled.written)
         self.leaves = iter(request.leaves())
-        self.scalars: dict[int, tuple[str, str]] = {}  # leaf index: its variable, its shadow's
-        self.holders: dict[int, tuple[str, str, str]] = {}  # leaf index: its struct, the struct's shadow, the field
+        self.leaf_vars: list[tuple[str, str]] = []  # of each leaf: its variable, its shadow's
+        self.structs: list[tuple[str, type]] = []  # variables that hold mutable structs
         self.children: dict[tuple[str, int | str], str] = {}  # variables of the parts of structs and tuples
-        self.count = 0  # of leaves so far
         names.update(
             MISS=MISS,
             ndarray=np.ndarray,
@@ -98,6 +97,7 @@ class _Writer:
         for argument in arguments:
             self._argument(argument)
         self._overlaps()
+        self._exclusive()
         self._call()
         self._return()
         body = "\n    ".join(self.lines)
@@ -149,17 +149,18 @@ class _Writer:
             self._scalar(next(self.leaves), var, value, dvar, shadow)
         elif isinstance(type_, types.ArrayType):
             self._array(next(self.leaves), var, value, dvar, shadow)
-        elif isinstance(type_, (types.TupleType, types.StructType)):
+        elif isinstance(type_, Aggregate):
             self._class(var, value)
             if dvar:
                 self._class(dvar, shadow)
+            if isinstance(type_, types.StructType) and type_.mutable:
+                self.structs += [(name, type_.cls) for name in (var, dvar) if name]
             if isinstance(type_, types.TupleType):
                 self.guard(f"len({var}) != {len(type_.elements)}")
                 if dvar:
                     self.guard(f"len({dvar}) != {len(type_.elements)}")
             for key, inner, part in parts(type_):
                 child, dchild = self._child(var, key, part), dvar and self._child(dvar, key, part)
-                self.holders[self.count] = (var, dvar, str(key))
                 self._value(inner, child, part_of(value, key), dchild, part_of(shadow, key) if dvar else None)
         elif isinstance(type_, types.Literal) and isinstance(value, str):
             self.guard(f"{var} != {value!r}")
@@ -183,8 +184,7 @@ class _Writer:
             self._class(dvar, shadow)
             if leaf.shadowed:
                 self._pack(leaf.type, scalar_words(leaf.type, dvar))
-        self.scalars[self.count] = (var, dvar)
-        self.count += 1
+        self.leaf_vars.append((var, dvar))
 
     def _array(self, leaf: Leaf, var: str, value: np.ndarray, dvar: str, shadow: Any) -> None:
         assert isinstance(leaf.type, types.ArrayType)
@@ -192,8 +192,7 @@ class _Writer:
         if leaf.shadowed:
             self._one_array(leaf.type, dvar, shadow, next(self.written), True)
             self.guard(f"{dvar}_shape != {var}_shape")
-        self.scalars[self.count] = (var, dvar)
-        self.count += 1
+        self.leaf_vars.append((var, dvar))
 
     def _one_array(self, type_: types.ArrayType, var: str, value: np.ndarray, written: bool, shadow: bool) -> None:
         r = type_.ndim
@@ -254,11 +253,49 @@ class _Writer:
         for (low1, high1, *_), (low2, high2, *_) in pairs:
             self.guard(f"{low1} < {high2} and {low2} < {high1}")
 
+    def _exclusive(self) -> None:
+        """A struct that gets new values must not be another one of the call as well."""
+        for var, places_ in self._assigned():
+            for place in places_:
+                mine = self._at(var, place)
+                cls = next(cls for name, cls in self.structs if name == mine)
+                for other, other_cls in self.structs:
+                    if other != mine and other_cls is cls:
+                        self.guard(f"{mine} is {other}")
+        refs = [f"a{a.index}.dval" for a in self.request.arguments if a.annotation is MixedDuplicated]
+        for k, ref in enumerate(refs):
+            for other in refs[:k]:
+                self.guard(f"{ref} is {other}")
+
+    def _assigned(self) -> list[tuple[str, list[Place]]]:
+        """The fields that get new values: of each argument, or shadow, by its variable."""
+        return [
+            (f"{'d' if a.shadow else 'v'}{a.argument.index}", a.places)
+            for a in assigned(self.request, self.compiled.writebacks)
+        ]
+
+    def _at(self, var: str, place: Place) -> str:
+        """The variable of the struct in which a place is."""
+        for step in place.steps:
+            var = self.children[var, step]
+        return var
+
+    def _assign(self, var: str, type_: types.Type, first: int, new: dict[int, str]) -> None:
+        """Put new values, by their leaf numbers, into the fields of the struct in `var`, whose first leaf is given."""
+        side = 1 if var.startswith("d") else 0
+        for place in places(type_, set(new), first):
+            holder = self._at(var, place)
+            leaves = range(place.first, place.first + place.leaves)
+            values = iter([new.get(j) or self.leaf_vars[j][side] for j in leaves])
+            old = self.children[holder, place.field]
+            self.line(f"{holder}.{place.field} = {self._tree(place.type, values, shadow=old)}")
+
     def _call(self) -> None:
         """Pack, call, unpack, and raise what the kernel recorded."""
         compiled = self.compiled
-        for leaf in compiled.seeds(self.request):
-            self._pack(leaf.type, scalar_words(leaf.type, self.scalars[self._index(leaf)][1]))  # type: ignore[arg-type]
+        for seed in compiled.seeds(self.request):
+            assert isinstance(seed.type, types.Scalar)
+            self._pack(seed.type, scalar_words(seed.type, self.leaf_vars[self._index(seed)][1]))
         results = compiled.result_leaves(self.request)
         argument_words = sum(struct.calcsize("=" + f) for f in self.formats) // 8
         result_words = sum(map(words, results))
@@ -307,9 +344,9 @@ class _Writer:
         if compiled.primal:
             primal = self._tree(compiled.result, values)
             self._keep(request.mode is None or request.mode.primal, primal, "primal")
-            for index in compiled.writebacks:
-                holder, _, field = self.holders[index]
-                self.line(f"{holder}.{field} = {next(values)}")
+            overwritten = {index: next(values) for index in compiled.writebacks}
+            for argument, first in self._firsts():
+                self._assign(f"v{argument.index}", argument.type, first, overwritten)
         if request.mode is None:
             self.line("return primal")
         elif request.mode.reverse:
@@ -320,11 +357,19 @@ class _Writer:
             if compiled.returns != "const":
                 outputs.append(self._tree(compiled.result, values, tangent=True))
             self.line(f"tangents = {_tuple(outputs)}")
-            for index in compiled.writebacks:
-                if leaves[index].shadowed:
-                    _, dholder, field = self.holders[index]
-                    self.line(f"{dholder}.{field} = {next(values)}")
+            moved = {index: next(values) for index in compiled.writebacks if leaves[index].shadowed}
+            for argument, first in self._firsts():
+                if argument.shadow is not None:
+                    self._assign(f"d{argument.index}", argument.type, first, moved)
             self.line("return tangents")
+
+    def _firsts(self) -> list[tuple[Argument, int]]:
+        """Each argument with the number of its first leaf."""
+        found, first = [], 0
+        for argument in self.request.arguments:
+            found.append((argument, first))
+            first += len(types.leaves(argument.type))
+        return found
 
     def _keep(self, wanted: bool, expression: str, name: str) -> None:
         if wanted:
@@ -340,27 +385,21 @@ class _Writer:
             if leaf.argument.annotation is Active or k in self.compiled.writebacks:
                 fresh[k] = gradient  # an overwritten field's shadow was the seed: its gradient takes its place
             else:
-                fresh[k] = f"{self.scalars[k][1]} + {gradient}"
+                fresh[k] = f"{self.leaf_vars[k][1]} + {gradient}"
         slots = []
-        k = 0
-        for argument in self.request.arguments:
-            count = len(types.leaves(argument.type))
-            mine = range(k, k + count)
+        for argument, first in self._firsts():
+            mine = range(first, first + len(types.leaves(argument.type)))
             if argument.annotation is Active:
                 slots.append(self._tree(argument.type, iter([fresh.get(j, "0") for j in mine])))
             elif argument.given:
                 slots.append("None")
             if argument.annotation is MixedDuplicated:
-                new = iter([fresh.get(j, self.scalars[j][1]) for j in mine])
+                new = iter([fresh.get(j, self.leaf_vars[j][1]) for j in mine])
                 self.line(
                     f"a{argument.index}.dval.value = {self._tree(argument.type, new, shadow=f'd{argument.index}')}"
                 )
             elif argument.annotation not in (Active, Const):
-                for j in mine:
-                    if j in fresh:
-                        _, dholder, field = self.holders[j]
-                        self.line(f"{dholder}.{field} = {fresh[j]}")
-            k += count
+                self._assign(f"d{argument.index}", argument.type, first, fresh)
         return _tuple(slots)
 
     def _tree(self, type_: types.Type, values: Any, tangent: bool = False, shadow: str = "") -> str:
@@ -385,18 +424,6 @@ class _Writer:
                 return f"with_fields({shadow}, {fields}, {made})"
             return f"make_struct({self.name(type_.cls, 'S')}, {fields}, {made})"
         return self.name(type_.value, "L") if isinstance(type_, types.Literal) else "None"
-
-
-def parts(type_: types.TupleType | types.StructType) -> list[tuple[int | str, types.Type, str]]:
-    """The parts of a tuple or struct: index or field name, type, and the Python that takes it out."""
-    if isinstance(type_, types.TupleType):
-        return [(k, element, f"[{k}]") for k, element in enumerate(type_.elements)]
-    return [(name, field, f".{name}") for name, field in type_.fields]
-
-
-def part_of(value: Any, key: int | str) -> Any:
-    """The part of a tuple or struct by its index or field name."""
-    return getattr(value, key) if isinstance(key, str) else value[key]
 
 
 def _tuple(items: list[str]) -> str:

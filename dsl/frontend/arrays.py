@@ -20,9 +20,14 @@ from .memory import Size, array_type, as_index, as_int
 from .scalars import describe
 from .values import Builder, TupleValue, Value, constant
 
-__all__ = ["attribute", "from_elements", "load", "method", "store"]
+__all__ = ["attribute", "dim", "from_elements", "load", "method", "store"]
 
 Method = Callable[[Builder, Value, Sequence[Value], dict[str, Value]], Value]
+
+
+def dim(b: Builder, array: Value, axis: int) -> Value:
+    """The size of one dimension, as the int that `len` gives."""
+    return as_int(b, operand(b, array)[1][axis])
 
 
 def attribute(b: Builder, array: Value, name: str) -> Value | None:

@@ -138,7 +138,7 @@ def _key(value: ir.Value, names: frozenset[str], depth: int) -> Any:
         return value
     if op.name == "arith.constant":
         return ("constant", str(op.attributes["value"]))
-    attributes = tuple((a.name, str(a.attr)) for a in op.attributes)
+    attributes = tuple((name, str(op.attributes[name])) for name in op.attributes)
     return (op.name, str(value.type), attributes, tuple(_key(o, names, depth - 1) for o in op.operands))
 
 

@@ -14,6 +14,7 @@ from mlir import ir
 from mlir.dialects import arith, func, memref
 
 from dsl import types
+from dsl.frontend import memory
 from dsl.frontend.values import Builder, Shared, Value
 from dsl.syntax.loc import Loc
 from lowering import cpu
@@ -117,3 +118,41 @@ def typeof(value: Any) -> types.Type:
 def run(fn: Any, *args: Any, boundscheck: bool = False) -> Any:
     """Compile for the types of these arguments, and call."""
     return Compiled(fn, [typeof(a) for a in args], boundscheck)(*args)
+
+
+def _result_type(fn: Any, arg_types: list[types.Type]) -> types.Scalar:
+    """The type of fn's result, found by emitting it into a module that is thrown away."""
+    with ir.Context(), ir.Location.unknown():
+        shared = Shared(ir.Module.create(), Options(False))
+        inputs = [shared.type(t.mlir) for t in arg_types] + [shared.type("memref<1xi64>")]
+        with ir.InsertionPoint(shared.module.body):
+            entry = func.FuncOp("trial", ir.FunctionType.get(inputs, []))
+            block = entry.add_entry_block()
+        with ir.InsertionPoint(block):
+            b = Builder(shared, HERE, block.arguments[len(arg_types)])
+            result = fn(b, *(Value(t, (a,)) for t, a in zip(arg_types, block.arguments)))
+        assert isinstance(result.type, types.Scalar), result
+        return result.type
+
+
+def mapped(fn: Any, *arrays: Any, element_types: Any = None, boundscheck: bool = False) -> tuple[Any, types.Scalar]:
+    """Run a function of scalars for each element of arrays of one length; the results, and the type that they have.
+
+    `element_types` are the types that the elements have in the function (pyfloat for a float64 array, say).
+    """
+    own = [types.from_dtype(a.dtype) for a in arrays]
+    given = list(own if element_types is None else element_types)
+    result_type = _result_type(fn, given)
+
+    def body(b: Builder, *values: Value) -> Value:
+        sizes = memory.sizes_of(b, values[0])
+        out = memory.allocate(b, result_type.strong, sizes)
+
+        def element(indices: Any) -> None:
+            loaded = [Value(t, (memory.load_element(b, v.ir, indices, o),)) for t, o, v in zip(given, own, values)]
+            memory.store_element(b, b.ir(fn(b, *loaded)), out.ir, indices, result_type.strong)
+
+        memory.nest(b, sizes, element)
+        return out
+
+    return run(body, *arrays, boundscheck=boundscheck), result_type

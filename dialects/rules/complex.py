@@ -13,7 +13,20 @@ from collections.abc import Sequence
 from mlir import ir
 
 from dialects.rules.emission import Emitter, LeafValue, build, constant, emit
-from dialects.rules.expr import Expr, fn, instead, int_is_zero, int_minus_one, int_to_float, is_zero, powi, r0, x0, x1
+from dialects.rules.expr import (
+    Expr,
+    both,
+    fn,
+    instead,
+    int_is_zero,
+    int_minus_one,
+    int_to_float,
+    is_zero,
+    powi,
+    r0,
+    x0,
+    x1,
+)
 from dialects.rules.math import RULES as MATH
 from dialects.rules.rule import CodeRule, MaybeValue, Rule, row
 
@@ -35,9 +48,9 @@ RULES: dict[str, Rule] = {
     "complex.log": _holomorphic(1 / x0),
     "complex.log1p": _holomorphic(1 / (1 + x0)),
     "complex.pow": _holomorphic(
-        x1 * fn("pow", x0, x1 - 1),
+        x1 * fn("pow", instead(both(is_zero(x0), is_zero(x1)), 1, x0), x1 - 1),
         r0 * fn("log", instead(is_zero(x0), 1, x0)),
-        note="by the exponent 0 where the base is 0",
+        note="by the base 0 at 0 ** 0; by the exponent 0 where the base is 0",
     ),
     "complex.powi": _holomorphic(
         int_to_float(x1) * powi(instead(int_is_zero(x1), 1, x0), int_minus_one(x1)), None, note="0 where the power is 0"

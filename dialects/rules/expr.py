@@ -53,9 +53,6 @@ class Expr:
     def __neg__(self) -> Expr:
         return Expr("neg", (self,))
 
-    def __str__(self) -> str:
-        return _text(self, 0)
-
     def is_const(self, value: float) -> bool:
         """Whether this is the constant `value`."""
         return self.op == "const" and self.value == value
@@ -161,45 +158,3 @@ def int_minus_one(a: Expr) -> Expr:
 def powi(a: Expr, n: Expr) -> Expr:
     """A float to an integer power."""
     return Expr("powi", (a, n))
-
-
-_INFIX = {"add": ("+", 1), "sub": ("-", 1), "mul": ("*", 2), "div": ("/", 2)}
-_PREDICATE_TEXT = {
-    "oeq": "==", "ogt": ">", "oge": ">=", "olt": "<", "ole": "<=", "one": "!=", "une": "!=", "uge": ">=", "ult": "<",
-    "ugt": ">", "ule": "<=", "ueq": "==",
-}  # fmt: skip
-
-
-def _text(e: Expr, level: int) -> str:
-    """Readable infix text for the documentation; `level` is the binding strength of what stands around it."""
-    if e.op in ("x", "r"):
-        return f"{e.op}{e.value}"
-    if e.op == "const":
-        return f"{e.value:.17g}" if isinstance(e.value, float) else str(e.value)
-    if e.op == "neg":
-        return _wrap(f"-{_text(e.args[0], 2)}", level > 1)
-    if e.op in _INFIX:
-        sign, own = _INFIX[e.op]
-        return _wrap(f"{_text(e.args[0], own)} {sign} {_text(e.args[1], own + 1)}", level > own)
-    if e.op == "cmp":
-        a, b = (_text(arg, 1) for arg in e.args)
-        if e.value in ("uno", "ord"):
-            return f"{'isnan' if e.value == 'uno' else 'notnan'}({a if e.args[0] is e.args[1] else f'{a}, {b}'})"
-        return _wrap(f"{a} {_PREDICATE_TEXT[str(e.value)]} {b}", level > 0)
-    if e.op in ("and", "or"):
-        return _wrap(f" {e.op} ".join(_text(arg, 1) for arg in e.args), level > 0)
-    if e.op == "select":
-        condition, a, b = (_text(arg, 0) for arg in e.args)
-        return _wrap(f"{a} if {condition} else {b}", True)
-    if e.op == "sitofp":
-        return _text(e.args[0], level)
-    if e.op == "int_minus_one":
-        return _wrap(f"{_text(e.args[0], 1)} - 1", level > 1)
-    if e.op == "int_is_zero":
-        return _wrap(f"{_text(e.args[0], 1)} == 0", level > 0)
-    name = "pow" if e.op == "powi" else str(e.value).removeprefix("__dsl_") if e.op == "call" else e.op
-    return f"{name}({', '.join(_text(arg, 0) for arg in e.args)})"
-
-
-def _wrap(text: str, needed: bool) -> str:
-    return f"({text})" if needed else text

@@ -52,7 +52,7 @@ def plain(callee: str) -> str:
 def rule(callee: str) -> Rule | None:
     """The rule of a C function or of a helper of ours; None for any other name."""
     order = special.order(callee)
-    if order is not None:
+    if order is not None and order < special.MAX_ORDER:
         return row(call(special.name(order + 1), x0))
     return RULES.get(plain(callee))
 

@@ -14,6 +14,7 @@ from mlir import ir
 
 from dialects.rules.emission import Emitter, LeafValue
 from dialects.rules.expr import Expr, Leaf, Number, as_expr
+from dialects.rules.formula import formulas
 
 MaybeValue: TypeAlias = ir.Value | None
 Partial = Expr | None
@@ -94,13 +95,15 @@ class Rule:
     def text(self) -> str:
         """The formulas, for the documentation: one a pair of result and operand, separated by semicolons."""
         several = len(self.partials) > 1
-        parts = []
+        names, partials = [], []
         for result, of_result in enumerate(self.partials):
             for operand, partial in enumerate(of_result):
-                of = f"r{result} by x{operand}" if several else f"by x{operand}"
                 if partial is not None:
-                    parts.append(f"{of}: {partial}")
-        return "; ".join(parts)
+                    names.append(f"r{result} by x{operand}" if several else f"by x{operand}")
+                    partials.append(partial)
+        texts, definitions = formulas(partials)
+        parts = [f"{name}: {text}" for name, text in zip(names, texts)]
+        return "; ".join(parts) + (f"; with {', '.join(definitions)}" if definitions else "")
 
 
 ForwardCode = Callable[[LeafValue, Sequence[MaybeValue], Sequence[ir.Type], ir.Location], list[MaybeValue]]

@@ -18,7 +18,7 @@ from mlir import ir
 
 _NAME = re.compile(r"__dsl_polygamma_(\d+)$")
 _TERMS = 14  # of the asymptotic series
-_MAX_ORDER = 20  # factorials beyond grow faster than anyone differentiates
+MAX_ORDER = 20
 
 
 def name(order: int) -> str:
@@ -66,8 +66,8 @@ def symbol_table(op: ir.OpView | ir.Operation) -> ir.Operation:
 
 def polygamma_text(m: int) -> str:
     """MLIR text of `__dsl_polygamma_<m>`: f64 -> f64, private."""
-    if m > _MAX_ORDER:
-        raise ValueError(f"derivatives of the gamma functions are supported up to order {_MAX_ORDER}")
+    if m > MAX_ORDER:
+        raise ValueError(f"derivatives of the gamma functions are supported up to order {MAX_ORDER}")
     lines = _Lines()
     body = _series_body(m, lines)
     reflected = _reflection_body(m, lines)

@@ -187,5 +187,14 @@ def test_zero_at_the_origin(compiled: Compiled, name: str) -> None:
     assert compiled(f"{_symbol(name)}_rev_one", origin)[0][0] == 0
 
 
+def test_powers_of_zero(compiled: Compiled) -> None:
+    """The derivative of z ** w by z at z = 0, for w = 0, 1, 2."""
+    zero = np.zeros(3, complex)
+    for name, exponents in (("complex_pow", np.arange(3) + 0j), ("complex_powi", np.arange(3))):
+        np.testing.assert_array_equal(compiled(f"{name}_fwd0_one", zero, exponents)[0], [0, 1, 0])
+        np.testing.assert_array_equal(compiled(f"{name}_rev_one", zero, exponents)[0], [0, 1, 0])
+    np.testing.assert_array_equal(compiled("complex_pow_fwd1_one", zero, np.arange(3) + 0j)[0], [0, 0, 0])
+
+
 def test_every_row_has_a_case() -> None:
     assert {name for name in table.RULES if name.startswith("complex.")} == set(CASES)

@@ -1,7 +1,8 @@
 """Pass `autodiff-activity`: which values and which memory carry a derivative.
 
-*Varied*: depends on an active argument. *Useful*: an output that a derivative is asked for depends on it. *Active*: both. Two fixpoints
-over SSA values and over memory objects (see objects.py) of one function in normal form; calls have been inlined, so it sees across them.
+*Varied*: depends on an active argument. *Useful*: an output that a derivative is asked for depends on it. *Active*:
+both. Two fixpoints over SSA values and over memory objects (see objects.py) of one function in normal form; calls
+have been inlined, so it sees across them.
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ class Activity:
                 if self._writes_varied(op):
                     raise refuse(
                         op,
-                        f"argument {memory.argument} is Const, but data that depends on an active argument is stored into it",
+                        f"argument {memory.argument} is Const, but data that depends on an active argument is stored in it",
                         "pass it as Duplicated with a shadow (zeros), so that the derivative can pass through it",
                     )
 

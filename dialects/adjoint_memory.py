@@ -1,7 +1,8 @@
 """Adjoints of memory ops: cotangents of memory live in its shadow.
 
-A load adds its cotangent to the shadow; a store takes the shadow's content as the cotangent of the stored value and leaves zero there; a
-copy does both for each element. What a shadow holds on entry to the reverse sweep is the seed, and on exit the gradient.
+A load adds its cotangent to the shadow; a store takes the shadow's content as the cotangent of the stored value and
+leaves zero there; a copy does both for each element. What a shadow holds on entry to the reverse sweep is the seed,
+and on exit the gradient.
 """
 
 from __future__ import annotations

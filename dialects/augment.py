@@ -1,8 +1,9 @@
-"""The primal program together with the shadows of its memory: what forward mode and the forward sweep of reverse mode share.
+"""The primal program together with the shadows of its memory: what forward mode and the forward sweep of reverse mode
+share.
 
-A copier that follows each memref with shadowed memory by its shadow: allocations get a zeroed one beside them, views are taken of
-both, and where a memref is carried around a loop, out of a branch, or on a cache, so is its shadow. Scalars' tangents, which only forward
-mode has, take the same ways through `extra`.
+A copier that follows each memref with shadowed memory by its shadow: allocations get a zeroed one beside them, views
+are taken of both, and where a memref is carried around a loop, out of a branch, or on a cache, so is its shadow.
+Scalars' tangents, which only forward mode has, take the same ways through `extra`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from .tangents import Shadow, Tangents
 class Augmenter(Copier):
     """Copies ops of a function in normal form, memory with shadows.
 
-    `shadows[m]` is the shadow of the primal memref `m`. Subclasses refine `extra`, the values that travel beside a primal value.
+    `shadows[m]` is the shadow of the primal memref `m`. Subclasses refine `extra`, the values that travel beside a
+    primal value.
     """
 
     def __init__(self, builder: Builder, activity: Activity, width: int):
@@ -55,8 +57,10 @@ class Augmenter(Copier):
         return values
 
     def arrive(self, targets: Sequence[Value], values: Sequence[Value], carried: Sequence[Value] | None = None) -> None:
-        """`values` reach `targets`; where `targets` are results of a loop, what travels beside is as for the `carried` arguments."""
-        self.map.update(zip(targets, values))  # noqa: B905  what travels beside comes behind
+        """`values` reach `targets`; where `targets` are results of a loop, what travels beside is as for the
+        `carried` arguments.
+        """
+        self.map.update(zip(targets, values))
         rest = list(values)[len(targets) :]
         for target, like in zip(targets, carried or targets, strict=True):
             count = len(self.extra_types(like))
@@ -69,7 +73,9 @@ class Augmenter(Copier):
 
     # structured ops ------------------------------------------------------------------------------------------------
     def carried(self, op: Operation) -> list[int]:
-        """Which of the values that `op` carries (or, an scf.if, gives) are copied: all, unless a slice needs fewer."""
+        """Which of the values that `op` carries (or, an scf.if, gives) are copied: all, unless a slice needs
+        fewer.
+        """
         return list(range(len(op.results)))
 
     def copy_scf_for(self, op: Operation) -> Operation:

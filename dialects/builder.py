@@ -1,4 +1,6 @@
-"""A thin hand on MLIR's Python bindings: ops by name at an insertion point, and the few constants and loops the passes build."""
+"""A thin hand on MLIR's Python bindings: ops by name at an insertion point, and the few constants and loops the
+passes build.
+"""
 
 from __future__ import annotations
 
@@ -223,7 +225,9 @@ class Builder:
 
     # structure -----------------------------------------------------------------------------------------------------
     def for_loop(self, lower: Value, upper: Value, step: Value, inits: Sequence[Value]) -> Block:
-        """An scf.for; returns its body block (arguments: index, then one for each init), to be filled and ended by scf.yield."""
+        """An scf.for; returns its body block (arguments: index, then one for each init), to be filled and ended by
+        scf.yield.
+        """
         types = [value.type for value in inits]
         op = self.op("scf.for", [lower, upper, step, *inits], types, regions=1)
         return op.regions[0].blocks.append(IndexType.get(), *types, arg_locs=[self.loc] * (1 + len(types)))

@@ -1,14 +1,15 @@
 """Pass `autodiff-tape`: the caches that are left become growing buffers.
 
-Takes a function with autodiff.init, push and pop in it; leaves memref ops. A cache is a cell that holds its buffer and a cell that
-counts what is in it. A push to a full buffer doubles it (amortised, a push costs one store); a pop takes the last value.
+Takes a function with autodiff.init, push and pop in it; leaves memref ops. A cache is a cell that holds its buffer
+and a cell that counts what is in it. A push to a full buffer doubles it (amortised, a push costs one store); a pop
+takes the last value.
 """
 
 from __future__ import annotations
 
 from mlir.ir import (
-    InsertionPoint,
     IndexType,
+    InsertionPoint,
     IntegerAttr,
     IntegerType,
     MemRefType,

@@ -11,7 +11,9 @@ from .builder import Builder, operations
 
 
 class Copier:
-    """Copies blocks; a subclass adds a method `copy_<dialect>_<op>` for each op that it treats in a way of its own."""
+    """Copies blocks; a subclass adds a method `copy_<dialect>_<op>` for each op that it treats in a way of its
+    own.
+    """
 
     def __init__(self, builder: Builder):
         self.b = builder

@@ -1,8 +1,9 @@
 """Removal of dead code through loops, branches and local memory.
 
-Takes a function; leaves it without ops whose results nobody needs, without values that loops carry for nobody, and without local buffers that
-are only written. What canonicalize removes op by op this pass finds as a whole: it marks what effects and results need, and sweeps
-the rest. Loops are taken to end (one that computes nothing and does not end is removed, as LLVM does).
+Takes a function; leaves it without ops whose results nobody needs, without values that loops carry for nobody, and
+without local buffers that are only written. What canonicalize removes op by op this pass finds as a whole: it marks
+what effects and results need, and sweeps the rest. Loops are taken to end (one that computes nothing and does not end
+is removed, as LLVM does).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from .builder import Builder, is_memref, operation, operations, walk
 from .copier import attributes_of
 from .objects import ALLOCATIONS, VIEWS, Objects, written
 from .plan import pure
-
 
 _REGIONS = frozenset({"scf.for", "scf.while", "scf.if"})
 _READS = frozenset({"memref.load", "vector.load"})

@@ -1,11 +1,11 @@
 """The autodiff dialect, defined in IRDL so that MLIR itself verifies it.
 
-`stop` is the identity with derivative zero. A `cache` is a stack on the tape: `init` makes it, `push` and `pop` fill and empty it, last in
-first out, until caches.py fixes its layout.
+`stop` is the identity with derivative zero. A `cache` is a stack on the tape: `init` makes it, `push` and `pop` fill
+and empty it, last in first out, until caches.py fixes its layout.
 
-Which derivative is wanted is said by a declaration: a private func.func without a body whose attributes name the function and the
-activities (see request.py). Calls of it are ordinary calls, which MLIR verifies, and the passes give it its body. (IRDL cannot
-say of an op that its operands may have any types, each its own.)
+Which derivative is wanted is said by a declaration: a private func.func without a body whose attributes name the
+function and the activities (see request.py). Calls of it are ordinary calls, which MLIR verifies, and the passes give
+it its body. (IRDL cannot say of an op that its operands may have any types, each its own.)
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ class DerivativeError(Exception):
 
 
 def source_position(location: Location) -> tuple[str, int, int] | None:
-    """The innermost file position of a location: through names, calls (the callee's place) and fusions (the first)."""
+    """The innermost file position of a location: through names, calls (the callee's place) and fusions (the
+    first).
+    """
     if location.is_a_file():
         return location.filename, location.start_line, location.start_col
     if location.is_a_name():

@@ -15,7 +15,9 @@ from .tape import Recorded
 
 
 def derivative(declaration: Operation, request: Request, function: Operation) -> list[Recorded]:
-    """Give `declaration` the body that `request` asks for of `function` (in normal form). Returns what reverse mode taped."""
+    """Give `declaration` the body that `request` asks for of `function` (in normal form). Returns what reverse mode
+    taped.
+    """
     request.check(declaration, function)
     entry = function.regions[0].blocks[0]
     activity = Activity(function, request.activity, request.returns)
@@ -32,7 +34,9 @@ def derivative(declaration: Operation, request: Request, function: Operation) ->
 
 
 def _bind(emitter: Augmenter, request: Request, entry: Block, block: Block) -> list[Value]:
-    """Map the primal arguments and shadows; returns the arguments that are left (seeds, tangents in order of scalars)."""
+    """Map the primal arguments and shadows; returns the arguments that are left (seeds, tangents in order of
+    scalars).
+    """
     rest = list(block.arguments)
     for argument, kind in zip(entry.arguments, request.activity, strict=True):
         emitter.map[argument] = rest.pop(0)

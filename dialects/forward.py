@@ -1,8 +1,8 @@
 """Pass `autodiff-forward`: tangents beside primals in one sweep over the body (Jacobian-vector products).
 
-Takes a function in normal form and the activity of its arguments and results; leaves a function whose arguments are each primal followed by
-its tangent (scalars) or shadow (memrefs) where it is duplicated, and whose results are the primal ones (if asked for) and
-the tangents of the duplicated results.
+Takes a function in normal form and the activity of its arguments and results; leaves a function whose arguments are
+each primal followed by its tangent (scalars) or shadow (memrefs) where it is duplicated, and whose results are the
+primal ones (if asked for) and the tangents of the duplicated results.
 """
 
 from __future__ import annotations
@@ -151,5 +151,5 @@ def no_rule(op: Operation) -> Exception:
     return refuse(
         op,
         f"no derivative rule for {name}, which is on the active path",
-        "give it a rule, make its input Const, or wrap the value in ignore_derivatives",
+        rules.refused(op.name) or "give it a rule, make its input Const, or wrap the value in ignore_derivatives",
     )

@@ -1,8 +1,8 @@
 """Which memory a memref may point into, and who writes it.
 
-An *object* is a piece of memory: an argument, an allocation (all its instances), a global, or what a call returns. The analysis is
-flow-insensitive and sound: a value's set of objects holds every one it may point into. Arguments of one call are taken not to overlap
-(checked when a kernel is launched).
+An *object* is a piece of memory: an argument, an allocation (all its instances), a global, or what a call returns.
+The analysis is flow-insensitive and sound: a value's set of objects holds every one it may point into. Arguments of
+one call are taken not to overlap (checked when a kernel is launched).
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def written(op: Operation) -> list[Value]:
 
 
 def flows(op: Operation) -> list[tuple[Value, Value]]:
-    """(source, target) pairs along which a value passes unchanged: into regions, out of them, around loops, through select."""
+    """(source, target) pairs along which a value passes unchanged: into regions, out of them, around loops, through
+    select.
+    """
     name = op.name
     if name == "arith.select":
         return [(op.operands[1], op.results[0]), (op.operands[2], op.results[0])]

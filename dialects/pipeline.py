@@ -1,7 +1,7 @@
 """From requests for derivatives to ordinary MLIR: the passes in their order.
 
-Innermost derivative first: a function is differentiated once no function that it calls is still a request, and what comes out is ordinary MLIR,
-so nesting needs nothing of its own.
+Innermost derivative first: a function is differentiated once no function that it calls is still a request, and what
+comes out is ordinary MLIR, so nesting needs nothing of its own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Expansion:
 
 
 def differentiate(module: Module) -> list[Expansion]:
-    """Give all requested derivatives in `module` their bodies, in place. Raises DerivativeError; `module` is then of no more use."""
+    """Give all requested derivatives in `module` their bodies, in place. Raises DerivativeError; `module` is then of
+    no more use.
+    """
     dialect.load(module.context)
     done: list[Expansion] = []
     with module.context, Location.unknown():

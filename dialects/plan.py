@@ -1,9 +1,10 @@
 """Pass `autodiff-plan`: how the reverse sweep gets the primal values that it reads.
 
-A value is *available* (the frame's own, an argument, a loop counter), *recomputed* (a pure op over values that are available, or a load from
-memory that still holds what it held), or *taped*. A loop with loops or allocations in it is *replayed*: its reverse iteration first runs the
-needed slice of that iteration forward again, with a tape of its own that lives inside the iteration, so that what grows with the number
-of iterations is only what an iteration cannot recompute: carried values that the slice reads, and loads from memory that was overwritten.
+A value is *available* (the frame's own, an argument, a loop counter), *recomputed* (a pure op over values that are
+available, or a load from memory that still holds what it held), or *taped*. A loop with loops or allocations in it is
+*replayed*: its reverse iteration first runs the needed slice of that iteration forward again, with a tape of its own
+that lives inside the iteration, so that what grows with the number of iterations is only what an iteration cannot
+recompute: carried values that the slice reads, and loads from memory that was overwritten.
 """
 
 from __future__ import annotations

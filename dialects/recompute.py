@@ -1,4 +1,6 @@
-"""Primal values in the reverse sweep: the scopes they live in, and how one that is asked for is made available there."""
+"""Primal values in the reverse sweep: the scopes they live in, and how one that is asked for is made available
+there.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 class ReverseScope:
     """The reverse side of a primal block `old`: the block `new` that its adjoint is emitted into.
 
-    `source` is the forward side, whose tape is read by `indices`. `cursor` is the op of `new` that emission is at present inside of:
-    what has to be added to `new` goes before it, so that it dominates all that follows.
+    `source` is the forward side, whose tape is read by `indices`. `cursor` is the op of `new` that emission is at
+    present inside of: what has to be added to `new` goes before it, so that it dominates all that follows.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ def lookup_all(reverse: Reverse, olds: Sequence[Value], scope: ReverseScope) -> 
 
 def recomputable(reverse: Reverse, old: Value, scope: ReverseScope) -> Operation | None:
     """The op to run again for `old`, or None where it has to come from the tape."""
-    if isinstance(old, BlockArgument):
+    if isinstance(old, BlockArgument) or old in reverse.cut:
         return None
     op = operation(old.owner)
     return op if repeatable(reverse, op, scope.frame) else None

@@ -1,15 +1,18 @@
 """What derivative is asked for: the attributes of a function that has no body yet.
 
     func.func private @df(f64, memref<?xf64>, memref<?xf64>, f64) -> (f64, f64) attributes {
-      autodiff.reverse = @f, autodiff.activity = ["active", "duplicated"], autodiff.returns = ["active"], autodiff.primal }
+      autodiff.reverse = @f, autodiff.activity = ["active", "duplicated"], autodiff.returns = ["active"],
+      autodiff.primal }
 
-`autodiff.forward` or `autodiff.reverse` names the function. Activities: one an argument ("const", "active" (reverse), "duplicated",
-"duplicated_noneed"), one a result ("const", "active" (reverse: it has a seed), "duplicated" (forward: its tangent is returned)). Unit attributes:
-`autodiff.primal` (the primal results come first), `autodiff.strong_zero`, `autodiff.public` (the function is an entry). `autodiff.width = W : i64`.
+`autodiff.forward` or `autodiff.reverse` names the function. Activities: one an argument ("const", "active" (reverse),
+"duplicated", "duplicated_noneed"), one a result ("const", "active" (reverse: it has a seed), "duplicated" (forward:
+its tangent is returned)). Unit attributes: `autodiff.primal` (the primal results come first), `autodiff.strong_zero`,
+`autodiff.public` (the function is an entry). `autodiff.width = W : i64`.
 
-Arguments: for each of f's arguments the primal, then if duplicated its tangent (forward, scalar) or shadow (memref; W of them); in reverse a
-seed for each active result behind. Results: the primal ones if asked for; then in reverse the gradient of each active argument, in forward the
-tangent of each duplicated result. With W > 1 a scalar's tangent, seed or gradient is a `vector<Wx..>`.
+Arguments: for each of f's arguments the primal, then if duplicated its tangent (forward, scalar) or shadow (memref; W
+of them); in reverse a seed for each active result behind. Results: the primal ones if asked for; then in reverse the
+gradient of each active argument, in forward the tangent of each duplicated result. With W > 1 a scalar's tangent,
+seed or gradient is a `vector<Wx..>`.
 """
 
 from __future__ import annotations
@@ -95,7 +98,7 @@ class Request:
                     "arrays are duplicated, integers const",
                 )
             if kind.startswith("duplicated") and not (
-                is_memref(type_) or self.mode == "forward" and is_differentiable(type_)
+                is_memref(type_) or (self.mode == "forward" and is_differentiable(type_))
             ):
                 raise refuse(declaration, f"argument {i} of type {type_} cannot be duplicated in {self.mode} mode")
         expected = self.signature(function)

@@ -1,31 +1,34 @@
 """Pass `autodiff-reverse`: the reverse sweep (vector-Jacobian products).
 
-Takes a frame whose forward sweep has been emitted and emits its adjoint: ops in reverse order, each adding to the cotangents of its operands.
-Cotangents of scalars are SSA values, carried as accumulators by the reversed loops; cotangents of memory live in its shadow. Primal values
-come through `lookup`: available, recomputed, or from the tape (plan.py says which).
+Takes a frame whose forward sweep has been emitted and emits its adjoint: ops in reverse order, each adding to the
+cotangents of its operands. Cotangents of scalars are SSA values, carried as accumulators by the reversed loops;
+cotangents of memory live in its shadow. Primal values come through `lookup`: available, recomputed, or from the tape
+(plan.py says which).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlir.ir import Block, BlockArgument, InsertionPoint, MemRefType, Operation, UnitAttr, Value
+from mlir.ir import Block, BlockArgument, Operation, Value
 
 from . import rules
 from .activity import STOPS, Activity, captured_active
 from .adjoint_memory import MemoryAdjoints
 from .augment import yielded
-from .builder import Builder, home, is_memref, operation, operations
+from .builder import Builder, home, operation, operations
 from .caches import cache_type, pushed_type
 from .copier import add_block, attributes_of
+from .cut import taped_values
 from .forward import no_rule
+from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS
 from .plan import Planner
-from .recompute import ReverseScope, lookup_all
+from .recompute import ReverseScope, lookup_all, repeatable
 from .stability import LOOPS, Stability
 from .sweep import Frame, ReplaySweep, Sweep
 from .tangents import Shadow, Tangents
-from .tape import Recorded, read
+from .tape import Recorded, pop, read
 
 
 class Reverse(MemoryAdjoints):
@@ -38,6 +41,8 @@ class Reverse(MemoryAdjoints):
         self.planner = Planner(activity, self.stability)
         self.adjoint: dict[Value, Value] = {}
         self.taped: list[Recorded] = []
+        #: Values to tape though they could be recomputed from others that would have to be taped.
+        self.cut: set[Value] = set()
         self._methods: dict[str, Callable[[Operation, ReverseScope], None]] = {}
 
     # primal values -------------------------------------------------------------------------------------------------
@@ -53,8 +58,8 @@ class Reverse(MemoryAdjoints):
         source = outer.parent.frame.sweep.scopes[block]
         recorded = source.record(old)
         if recorded.is_static:
-            return self.b.load(recorded.storage, sweep.indices)
-        return self.b.value("autodiff.pop", [recorded.storage], old.type)
+            return read(self.b, recorded, sweep.indices, self.b.ip, self.b.ip)
+        return pop(self.b, recorded)
 
     def shadow(self, old: Value, scope: ReverseScope) -> Shadow:
         """The shadow of the primal memref `old` in the reverse sweep."""
@@ -217,7 +222,9 @@ class Reverse(MemoryAdjoints):
             for i, cotangent in zip(moving, carried[: len(moving)], strict=True):
                 self.add(ends[i], cotangent)
             replay = self.planner.replay(op, body, scope.frame)
-            if replay is not None:
+            if replay is None:
+                self._plan_tape(op, scope.frame)
+            else:
                 frame = Frame(body, outer=inner)
                 sweep = ReplaySweep(self, frame, replay)
                 sweep.map = inner.values
@@ -237,6 +244,12 @@ class Reverse(MemoryAdjoints):
             self.adjoint[value] = result
         for i, result in zip(moving, results[: len(moving)], strict=True):
             self.add(inits[i], result)
+
+    def _plan_tape(self, loop: Operation, frame: Frame) -> None:
+        if loop.block != frame.old and operation(loop.block.owner).name in LOOPS:
+            return  # planned with the loop around it
+        needed = needed_within(loop, self.activity)
+        self.cut |= taped_values(loop, needed, lambda op: repeatable(self, op, frame))
 
     def root(self, sweep: Sweep, block: Block) -> ReverseScope:
         """The reverse scope of the function's own frame, whose reverse sweep goes on at the end of `block`."""

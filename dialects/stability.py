@@ -26,7 +26,9 @@ class Stability:
         self._depth: dict[Block, list[Block]] = {}
 
     def stable(self, load: Operation, frame: Frame) -> bool:
-        """Whether `load`, run again anywhere in the reverse sweep of `frame`, gives what it gave in the forward sweep."""
+        """Whether `load`, run again anywhere in the reverse sweep of `frame`, gives what it gave in the forward
+        sweep.
+        """
         key = (load, frame.old)
         if key not in self._known:
             self._known[key] = self._stable(load, frame)

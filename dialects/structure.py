@@ -1,7 +1,7 @@
 """Pass `autodiff-structure`: bring a function into the small normal form that the derivative passes read.
 
-Takes a func.func of one block (lift-cf-to-scf has run) with scf, memref, arith, math, complex, vector ops in it. Leaves a
-private copy in which
+Takes a func.func of one block (lift-cf-to-scf has run) with scf, memref, arith, math, complex, vector ops in it.
+Leaves a private copy in which
 - every scf.for runs from 0 by 1 over `index`, its upper bound being the trip count (never negative);
 - every scf.while has an empty `before` region: `before` only forwards its arguments, the first being the condition;
 - scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
@@ -65,7 +65,9 @@ class Normaliser(Copier):
         self.calls: list[Operation] = []
 
     def copy_func_call(self, op: Operation) -> None:
-        """The callee's body, where there is one and no rule. (MLIR's inliner leaves calls of functions that use caches.)"""
+        """The callee's body, where there is one and no rule. (MLIR's inliner leaves calls of functions that use
+        caches.)
+        """
         callee = self.bodies.get(callee_name(op))
         if callee is None or rules.lookup(op) is not None:
             self.copy(op)

@@ -1,8 +1,9 @@
 """The forward sweep of a frame: the primal program once more, ready to be recorded from.
 
-`Frame` is a primal block whose forward and reverse sweeps stand in one block: the function's body, or the body of a loop that is
-*replayed* (run again, iteration by iteration, in the reverse sweep; see plan.py). The function's sweep runs everything. A replay runs the
-slice that the adjoint needs, writes no memory from outside the iteration, and reads from the outer frame's tape what memory no longer holds.
+`Frame` is a primal block whose forward and reverse sweeps stand in one block: the function's body, or the body of a
+loop that is *replayed* (run again, iteration by iteration, in the reverse sweep; see plan.py). The function's sweep
+runs everything. A replay runs the slice that the adjoint needs, writes no memory from outside the iteration, and
+reads from the outer frame's tape what memory no longer holds.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class Sweep(Augmenter):
 
     # memory --------------------------------------------------------------------------------------------------------
     def copy_memref_alloc(self, op: Operation) -> None:
-        """A shadow is made here if the reverse sweep can see it: in the frame's own block, or where the memref travels on."""
+        """A shadow is made here if the reverse sweep can see it: in the frame's own block, or where the memref
+        travels on.
+        """
         result = op.results[0]
         new = self.copy_plain(op)
         if self.activity.memory(result) and (op.block == self.frame.old or self.travels(result)):

@@ -1,7 +1,8 @@
 """What a tangent (or cotangent) of a value looks like for a given width, and access to shadow memory.
 
-Width 1: a scalar's tangent has the scalar's type. Width W: `vector<WxT>`, one lane a direction, in registers. The shadow of a memref is
-W memrefs of the primal's own type, one a direction, so that each is an ordinary array of the user's.
+Width 1: a scalar's tangent has the scalar's type. Width W: `vector<WxT>`, one lane a direction, in registers. The
+shadow of a memref is W memrefs of the primal's own type, one a direction, so that each is an ordinary array of the
+user's.
 """
 
 from __future__ import annotations

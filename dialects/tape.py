@@ -1,11 +1,13 @@
 """The tape: where the forward sweep leaves values for the reverse sweep.
 
-A frame is a primal block whose forward and reverse sweeps are emitted one after the other in one block, so that its own values need no
-tape. A `Scope` is a block nested in a frame (a loop body or a branch); values in it that the reverse sweep asks for are recorded:
-- in a buffer allocated once, outside the outermost loop of the frame, with one axis for each loop around the scope, where all trip
-  counts are known there;
-- else (while loops, trip counts that depend on the iteration) on a cache, a stack that grows; see cache.py for its layout.
-A recording is made the first time a value is asked for, and the forward sweep is completed by the store or push then.
+A frame is a primal block whose forward and reverse sweeps are emitted one after the other in one block, so that its
+own values need no tape. A `Scope` is a block nested in a frame (a loop body or a branch); values in it that the
+reverse sweep asks for are recorded:
+- in a buffer allocated once, outside the outermost loop of the frame, with one axis for each loop around the scope,
+  where all trip counts are known there;
+- else (while loops, trip counts that depend on the iteration) on a cache, a stack that grows; see cache.py for its
+  layout. A recording is made the first time a value is asked for, and the forward sweep is completed by the store or
+  push then.
 """
 
 from __future__ import annotations
@@ -13,7 +15,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlir.ir import Block, BlockArgument, InsertionPoint, Location, MemRefType, Operation, ShapedType, Type, Value
+from mlir.ir import (
+    Block,
+    BlockArgument,
+    InsertionPoint,
+    IntegerType,
+    Location,
+    MemRefType,
+    Operation,
+    ShapedType,
+    Type,
+    Value,
+)
 
 from .builder import Builder, home, is_memref, operation
 from .caches import cache_type
@@ -85,13 +98,16 @@ class Scope:
 
     def _record(self, old: Value, new: Value) -> Recorded:
         builder = self.sweep.b
+        stored = stored_type(old.type)
         # Memrefs go on caches, whose memory the derivative of a derivative can follow.
         static = self.is_static and not is_memref(old.type)
         with builder.at(InsertionPoint(self.root), old.location):
             storage = (
-                self._buffer(builder, old.type) if static else builder.value("autodiff.init", [], cache_type(old.type))
+                self._buffer(builder, stored) if static else builder.value("autodiff.init", [], cache_type(stored))
             )
         with builder.at(_after(new), old.location):
+            if stored != old.type:
+                new = builder.value("arith.extui", [new], stored)
             if static:
                 builder.store(new, storage, self.counters)
             else:
@@ -112,14 +128,30 @@ class Scope:
 def read(
     builder: Builder, recorded: Recorded, indices: list[Value], here: InsertionPoint, start: InsertionPoint
 ) -> Value:
-    """The recorded value in the reverse sweep: loaded `here` by indices, or popped once at the `start` of the reverse block."""
+    """The recorded value in the reverse sweep: loaded `here` by indices, or popped once at the `start` of the reverse
+    block.
+    """
     if recorded.is_static:
         with builder.at(here):
-            return builder.load(recorded.storage, indices)
+            return _as(builder, builder.load(recorded.storage, indices), recorded.type)
     if recorded.popped is None:
         with builder.at(start):
-            recorded.popped = builder.value("autodiff.pop", [recorded.storage], recorded.type)
+            recorded.popped = pop(builder, recorded)
     return recorded.popped
+
+
+def pop(builder: Builder, recorded: Recorded) -> Value:
+    """The value last pushed, taken from the stack."""
+    return _as(builder, builder.value("autodiff.pop", [recorded.storage], stored_type(recorded.type)), recorded.type)
+
+
+def stored_type(type_: Type) -> Type:
+    """How a value is kept: truth values as bytes, since memory of single bits does not lower everywhere."""
+    return IntegerType.get_signless(8) if type_ == IntegerType.get_signless(1) else type_
+
+
+def _as(builder: Builder, stored: Value, type_: Type) -> Value:
+    return stored if stored.type == type_ else builder.value("arith.trunci", [stored], type_)
 
 
 def _constant_trips(trips: Value) -> int | None:

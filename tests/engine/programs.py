@@ -1,8 +1,10 @@
-"""Random MLIR programs over scf, memref, arith and math: what the derivative engine is tried on besides our own front-end.
+"""Random MLIR programs over scf, memref, arith and math: what the derivative engine is tried on besides our own
+front-end.
 
-`Program(choose)` writes the text of one function `@f(%a: f64, %b: f64, %x: memref<?xf64>, %y: memref<?xf64>, %m: index) -> f64`, where
-`choose(n)` gives a number in range(n): from a seeded generator, or from hypothesis, which then shrinks the program. Values stay in the
-range where every function used is smooth and well conditioned; branches compare against thresholds that the tests keep away from.
+`Program(choose)` writes the text of one function `@f(%a: f64, %b: f64, %x: memref<?xf64>, %y: memref<?xf64>, %m:
+index) -> f64`, where `choose(n)` gives a number in range(n): from a seeded generator, or from hypothesis, which then
+shrinks the program. Values stay in the range where every function used is smooth and well conditioned; branches
+compare against thresholds that the tests keep away from.
 """
 
 from __future__ import annotations
@@ -95,7 +97,9 @@ class Program:
         scalars.append(result)
 
     def index(self, indices: list[str]) -> str:
-        """An index that is in range: (i * k + c) mod n, or one of the plain ones where it is known to be less than n."""
+        """An index that is in range: (i * k + c) mod n, or one of the plain ones where it is known to be less than
+        n.
+        """
         i = self.pick(indices)
         if self.choose(2):
             return i
@@ -121,7 +125,9 @@ class Program:
             self.line(f"memref.copy {source}, {target} : {M} to {M}")
 
     # structure -----------------------------------------------------------------------------------------------------
-    def nested(self, scalars: list[str], indices: list[str], memrefs: list[str]) -> tuple[list[str], list[str], list[str]]:
+    def nested(
+        self, scalars: list[str], indices: list[str], memrefs: list[str]
+    ) -> tuple[list[str], list[str], list[str]]:
         inner = (list(scalars), list(indices), list(memrefs))
         self.depth += 1
         self.block(*inner)

@@ -37,6 +37,8 @@ def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lo
             unit.drop_unused(entry)
             module.operation.verify()
             text = module.operation.get_asm(enable_debug_info=True)
+    except errors.RecursionRefused:
+        raise
     except RecursionError:
         raise errors.CompileError(f"{kernel.name} is nested too deeply to be compiled", kernel.loc, "split it") from None
     finally:

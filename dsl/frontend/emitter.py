@@ -10,6 +10,7 @@ from mlir import ir
 from .. import errors, types
 from ..syntax import nodes
 from ..syntax.loc import Loc
+from . import creation
 from .calls import Calls
 from .liveness import Liveness, NOTHING, assigned_names
 from .lowered import Writeback
@@ -108,16 +109,6 @@ class Emitter(Calls):
                 yield from self._changed(part, argument, (*path, name), leaf, initial)
                 leaf += len(types.leaves(self.type_of(part)))
 
-    def copied(self, array: ir.Value) -> ir.Value:
+    def copied(self, array: ir.Value, type_: types.ArrayType) -> ir.Value:
         """A fresh array with the content of one that is the caller's."""
-        kind = ir.MemRefType(array.type)
-        sizes = [
-            ir.Operation.create("memref.dim", [self.b.shared.type("index")], [array, self.b.index(d)]).result
-            for d in range(kind.rank)
-        ]
-        shape = "?x" * kind.rank
-        fresh = self.b.shared.type(f"memref<{shape}{kind.element_type}>")
-        segments = ir.DenseI32ArrayAttr.get([len(sizes), 0])
-        made = ir.Operation.create("memref.alloc", [fresh], sizes, attributes={"operandSegmentSizes": segments}).result
-        ir.Operation.create("memref.copy", [], [array, made])
-        return made
+        return self.as_layout(creation.copy(self.b, Value(type_, (array,))).ir, type_)

@@ -236,6 +236,8 @@ class Expressions(EmitterBase):
     def _compare_constants(self, op: str, left: Any, right: Any) -> Value:
         """Strings, dtypes, None: known when compiling."""
         if op in ("==", "!="):
+            if isinstance(left, types.Scalar) or isinstance(right, types.Scalar):
+                left, right = _as_dtype(left), _as_dtype(right)  # `x.dtype == np.float64`
             return constant(bool(left == right) is (op == "=="))
         if isinstance(left, str) and isinstance(right, str):
             return constant({"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[op])
@@ -372,6 +374,14 @@ def _is_array(value: Value) -> bool:
 
 def _is_number(value: Value) -> bool:
     return isinstance(value.type, types.Scalar)
+
+
+def _as_dtype(value: Any) -> Any:
+    """The scalar type that a constant stands for as a dtype, else the constant itself."""
+    try:
+        return types.from_dtype(value)
+    except TypeError:
+        return value
 
 
 def _is_cheap(block: ir.Block) -> bool:

@@ -181,7 +181,8 @@ class Unit:
             raise MustInline
         function.result_type = emitter.type_of(value)
         results = emitter.leaves_as(value, function.result_type)
-        results = [self._owned(emitter, leaf, block, is_entry) for leaf in results]
+        kinds = types.leaves(function.result_type)
+        results = [self._owned(emitter, leaf, kind, block, is_entry) for leaf, kind in zip(results, kinds)]
         for back, field in emitter.changed_fields(values, initial):
             function.writebacks.append(back)
             results += emitter.leaves_as(field, back.type)
@@ -194,13 +195,15 @@ class Unit:
         function.results = [r.type for r in results]
         function.op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, function.results))
 
-    def _owned(self, emitter: Emitter, leaf: ir.Value, block: ir.Block, is_entry: bool) -> ir.Value:
+    def _owned(
+        self, emitter: Emitter, leaf: ir.Value, kind: types.Type, block: ir.Block, is_entry: bool
+    ) -> ir.Value:
         """A result that its receiver may own: an array of the caller's is copied, or the callee inlined."""
-        if not isinstance(leaf.type, ir.MemRefType) or not belongs_to_caller(leaf, block):
+        if not isinstance(kind, types.ArrayType) or not belongs_to_caller(leaf, block):
             return leaf
         if not is_entry:
             raise MustInline
-        return emitter.copied(leaf)
+        return emitter.copied(leaf, kind)
 
     # --- the module
 

@@ -87,7 +87,8 @@ def same(got: Any, expected: Any) -> None:
     elif expected is None or isinstance(expected, str):
         assert got == expected, f"{got!r} for {expected!r}"
     else:
-        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-300)
+        single = np.asarray(expected).dtype in (np.float32, np.complex64)
+        np.testing.assert_allclose(got, expected, rtol=1e-6 if single else 1e-12, atol=1e-300)
         assert np.shape(got) == np.shape(expected)
 
 

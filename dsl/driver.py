@@ -1,13 +1,15 @@
 """From a request to compiled code: memory first, then the cache on disk, and only then the compiler.
 
-`call` and `differentiate` are what the user's calls come to when no runner fits: they check the arguments, find or make the code, keep
-a runner for the next call alike, and run. Neither the front-end nor MLIR is imported unless something has to be compiled.
+`call` and `differentiate` are what the user's calls come to when no runner fits: they check the arguments, find or make
+the code, keep a runner for the next call alike, and run. Neither the front-end nor MLIR is imported unless something has
+to be compiled.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lowering.options import CpuOptions
 
@@ -23,12 +25,15 @@ from .request import Request, result_activity
 from .runner import MISS, Runner, build
 from .syntax.loc import Loc
 
+if TYPE_CHECKING:
+    from .frontend.lowered import Lowered
+
 # More kinds of call of one kernel than this are looked up by their key each time.
 _RUNNERS = 8
 
 
 class State:
-    """What is known of a kernel as it is now: its code, and runners by mode. A changed global or option makes a new one."""
+    """What is known of a kernel as it is now: its code, runners by mode. A changed global or option makes a new one."""
 
     __slots__ = ("code", "digest", "generation", "options", "runners", "watch")
 
@@ -173,48 +178,85 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
     """The MLIR of a request, the name of its entry, the result's type and the rest of the meta data."""
     from mlir.ir import Location
 
-    from dialects.errors import DerivativeError
     from dialects.pipeline import differentiate as expand
-    from dialects.pipeline import parse
 
     from . import derivative
-    from .frontend import lower
     from .written import written_arguments
 
-    kernel, mode = request.kernel, request.mode
-    lowered = lower(kernel, request.arg_types, state.options)
-    result = types.strong(lowered.result_type)
-    writebacks = tuple(lowered.writebacks)
-    entry, returns, primal = lowered.entry, "const", True
-    checks.check_result(request, result)
-    module = parse(lowered.module_text)
+    asked = _asked(state, request)
+    module, entry, lowered = asked.module, asked.entry, asked.lowered
     with module.context, Location.unknown():
-        if mode is not None:
-            returns = result_activity(mode, request.returns, result).__name__.lower()
-            returns = "duplicated" if returns.startswith("duplicated") else returns
-            # What the kernel puts into fields is part of its effect, wanted value or not.
-            primal = mode.primal or bool(writebacks)
-            checks.check_writebacks(request, writebacks)
-            entry = derivative.add(module, entry, request, result, returns, writebacks, bool(lowered.errors), primal)
-            try:
-                expand(module)
-            except DerivativeError as error:
-                raise _as_ours(error, DifferentiationError) from None
+        if request.mode is not None:
+            engine(expand, module)
         derivative.only_entry(module, entry)
         written = written_arguments(module, entry)
         if lowered.errors:
             written.pop()  # the error cell
-        text = module.operation.get_asm(enable_debug_info=True) if mode is not None else lowered.module_text
+        text = lowered.module_text
+        if request.mode is not None:
+            text = module.operation.get_asm(enable_debug_info=True)
     meta = {
         "entry": entry,
-        "returns": returns,
-        "primal": primal,
+        "returns": asked.returns,
+        "primal": asked.primal,
         "errors": list(lowered.errors),
-        "writebacks": list(writebacks),
+        "writebacks": list(lowered.writebacks),
         "written": written,
         "strict_aliasing": _strict(state, request),
     }
-    return text, entry, result, meta
+    return text, entry, asked.result, meta
+
+
+class Asked(NamedTuple):
+    """A kernel in MLIR, with the request for its derivative where there is one, not yet expanded."""
+
+    module: Any
+    entry: str
+    lowered: Lowered
+    result: types.Type
+    returns: str
+    primal: bool
+
+
+def _asked(state: State, request: Request) -> Asked:
+    """The kernel of a request, lowered and checked."""
+    from mlir.ir import Location
+
+    from dialects.pipeline import parse
+
+    from . import derivative
+    from .frontend import lower
+
+    mode = request.mode
+    lowered = lower(request.kernel, request.arg_types, state.options)
+    result = types.strong(lowered.result_type)
+    writebacks = tuple(lowered.writebacks)
+    checks.check_result(request, result)
+    module = parse(lowered.module_text)
+    if mode is None:
+        return Asked(module, lowered.entry, lowered, result, "const", True)
+    returns = result_activity(mode, request.returns, result).__name__.lower()
+    returns = "duplicated" if returns.startswith("duplicated") else returns
+    # What the kernel puts into fields is part of its effect, wanted value or not.
+    primal = mode.primal or bool(writebacks)
+    checks.check_writebacks(request, writebacks)
+    with module.context, Location.unknown():
+        args = (request, result, returns, writebacks, bool(lowered.errors), primal)
+        entry = derivative.add(module, lowered.entry, *args)
+    return Asked(module, entry, lowered, result, returns, primal)
+
+
+def engine(work: Callable[[Any], Any], module: Any) -> Any:
+    """What `work`, a part of the derivative engine, makes of a module; its errors in our form."""
+    from mlir.ir import Location
+
+    from dialects.errors import DerivativeError
+
+    with module.context, Location.unknown():
+        try:
+            return work(module)
+        except DerivativeError as error:
+            raise _as_ours(error, DifferentiationError) from None
 
 
 def _as_ours(error: Any, cls: type[DslError]) -> DslError:

@@ -1,0 +1,51 @@
+"""What the engine finds out about a derivative, as text for people: what is active, and what goes on the tape.
+
+Both take a module with requests (see request.py), as `pipeline.differentiate` does, and use it up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mlir.ir import Location, Module
+
+from . import dialect, pipeline
+from .activity import Activity
+from .errors import source_position
+from .structure import normalise, symbol
+
+
+def activity(module: Module) -> str:
+    """The function of the innermost request in normal form, each op that carries a derivative `autodiff.active`."""
+    dialect.load(module.context)
+    with module.context, Location.unknown():
+        pipeline._run(module, pipeline.BEFORE)
+        declaration, request = pipeline._innermost(module, pipeline._pending(module))
+        function = pipeline._function(module, declaration, request.callee)
+        name = f"{symbol(function)}.normal"
+        normalise(module, function, name)
+        pipeline._run(module, pipeline.NORMAL)
+        normal = pipeline._function(module, declaration, name)
+        Activity(normal, request.activity, request.returns).annotate()
+        return normal.get_asm(enable_debug_info=True)
+
+
+def plan(module: Module) -> str:
+    """A line for each value that goes on the tape of a derivative: its type, how it is kept, where it is computed."""
+    lines: list[str] = []
+    for expansion in pipeline.differentiate(module):
+        request = expansion.request
+        lines.append(f"{request.mode} @{request.callee}: {_count(len(expansion.taped))} on the tape")
+        kept: Counter[tuple[str, str, str]] = Counter()
+        for record in expansion.taped:
+            position = source_position(record.location)
+            place = f'"{position[0]}":{position[1]}:{position[2]}' if position else "unknown"
+            how = "one buffer, sized before the loops" if record.is_static else "a stack that grows"
+            kept[place, str(record.type), how] += 1
+        for (place, type_, how), times in kept.items():
+            lines.append(f"  {type_}{f' x {times}' if times > 1 else ''}: {how} loc({place})")
+    return "\n".join(lines) + "\n"
+
+
+def _count(n: int) -> str:
+    return f"{n or 'no'} value{'' if n == 1 else 's'}"

@@ -1,8 +1,8 @@
 """From a request to compiled code: memory first, then the cache on disk, and only then the compiler.
 
 `call` and `differentiate` are what the user's calls come to when no runner fits: they check the arguments, find or make
-the code, keep a runner for the next call alike, and run. Neither the front-end nor MLIR is imported unless something has
-to be compiled.
+the code, keep a runner for the next call alike, and run. Neither the front-end nor MLIR is imported unless something
+has to be compiled.
 """
 
 from __future__ import annotations

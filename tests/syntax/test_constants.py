@@ -63,8 +63,8 @@ def uses_g(x):
 
 GOOD = [
     1, 2.5, 3j, True, "text", None, ..., (1, (2.0, "x")), np.float32(1.5), np.int8(3), np.bool_(True), dsl.float32,
-    float, np.float64, np.dtype("f4"), math, np, math.sin, np.sin, len, helper, uses_g, Pair, Pair(1, 2), Mutable, Frozen,
-    Frozen(1.0), Color.RED, dsl.Reverse,
+    float, np.float64, np.dtype("f4"), math, np, math.sin, np.sin, len, helper, uses_g, Pair, Pair(1, 2), Mutable,
+    Frozen, Frozen(1.0), Color.RED, dsl.Reverse,
 ]  # fmt: skip
 BAD = [[1], {1: 2}, {1}, np.zeros(3), np.array(1.0), Mutable(1.0), (1, [2]), Pair(1, [2]), Frozen([1]), bytearray(b"x")]
 

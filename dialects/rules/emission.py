@@ -92,7 +92,7 @@ class Emitter:
             return self.constant(float(expr.value))
         args = [self.value(arg) for arg in expr.args]
         if op == "cmp":
-            return self.compare(str(expr.value), args[0], args[1])
+            return compare(str(expr.value), args[0], args[1], self.loc)
         if op == "select":
             return self.op("arith.select", args[1].type, args)
         if op in ("and", "or"):
@@ -114,13 +114,6 @@ class Emitter:
     def constant(self, value: float, type: ir.Type | None = None) -> ir.Value:
         """A constant of `type` (else of the type of the expression)."""
         return constant(value, type or self.type, self.loc)
-
-    def compare(self, predicate: str, a: ir.Value, b: ir.Value) -> ir.Value:
-        if isinstance(a.type, ir.ComplexType):
-            name = {"oeq": "complex.eq", "une": "complex.neq"}[predicate]
-            return self.op(name, bool_type(), [a, b])
-        attribute = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), _PREDICATE_NUMBER[predicate])
-        return self.op("arith.cmpf", same_shape(a.type, bool_type()), [a, b], {"predicate": attribute})
 
     def int_to_float(self, n: ir.Value) -> ir.Value:
         if self.complex:
@@ -159,8 +152,7 @@ class Emitter:
         t = cast(t, self.type, self.loc)
         negated, value = self._product(expr, t)
         if self.strong_zero and not _finite(expr):
-            zero = self.constant(0.0, t.type)
-            value = self.op("arith.select", t.type, [self.compare("oeq", t, zero), zero, value])
+            value = zero_where_zero(t, value, self.loc)
         return negated, value
 
     def total(self, terms: Sequence[Term]) -> ir.Value:
@@ -259,6 +251,21 @@ def constant(value: float, type: ir.Type, loc: ir.Location) -> ir.Value:
     if isinstance(type, ir.VectorType):
         attribute = ir.DenseElementsAttr.get_splat(type, attribute)
     return build("arith.constant", type, [], loc, {"value": attribute})
+
+
+def compare(predicate: str, a: ir.Value, b: ir.Value, loc: ir.Location) -> ir.Value:
+    """A comparison by the name of arith.cmpf's predicate; of complex numbers only whether they are equal."""
+    if isinstance(a.type, ir.ComplexType):
+        name = {"oeq": "complex.eq", "une": "complex.neq"}[predicate]
+        return build(name, bool_type(), [a, b], loc)
+    attribute = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), _PREDICATE_NUMBER[predicate])
+    return build("arith.cmpf", same_shape(a.type, bool_type()), [a, b], loc, {"predicate": attribute})
+
+
+def zero_where_zero(t: ir.Value, value: ir.Value, loc: ir.Location) -> ir.Value:
+    """`value`, but 0 where `t` is 0: what a strong zero does to a product with `t`."""
+    is_zero = compare("oeq", t, constant(0.0, t.type, loc), loc)
+    return build("arith.select", value.type, [is_zero, constant(0.0, value.type, loc), value], loc)
 
 
 def int_constant(type: ir.Type, value: int, loc: ir.Location) -> ir.Value:

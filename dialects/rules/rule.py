@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from mlir import ir
 
-from dialects.rules.emission import Emitter, LeafValue
+from dialects.rules.emission import Emitter, LeafValue, zero_where_zero
 from dialects.rules.expr import Expr, Leaf, Number, as_expr
 from dialects.rules.formula import formulas
 
@@ -114,8 +114,8 @@ class CodeRule(Rule):
     """A rule for an op whose derivative is linear over the reals but no multiplication by a partial.
 
     `forward(leaf, tangents, result_types, loc)` and `reverse(leaf, cotangents, operand_types, loc)` emit it;
-    `reads` names the leaves that they use, `formula` says for the reader what they compute. The codes must call `leaf`
-    for nothing else, and give 0 for a zero tangent at every point where the op has a derivative.
+    `reads` names the leaves that they use and `formula` says for the reader what they compute; the codes must call
+    `leaf` for nothing else. Rules of one operand that multiply by something possibly infinite say so by `multiplies`.
     """
 
     def __init__(
@@ -125,6 +125,7 @@ class CodeRule(Rule):
         *,
         operands: int,
         reads: Sequence[Leaf] = (),
+        multiplies: bool = False,
         formula: str,
         note: str = "",
     ) -> None:
@@ -133,6 +134,7 @@ class CodeRule(Rule):
         self._reverse = reverse
         self._operands = operands
         self._reads = frozenset(reads)
+        self._multiplies = multiplies
         self._formula = formula
 
     def partial(self, result: int, operand: int) -> Partial:
@@ -157,7 +159,8 @@ class CodeRule(Rule):
     ) -> list[MaybeValue]:
         if all(t is None for t in tangents):
             return [None] * len(result_types)
-        return self._forward(leaf, tangents, result_types, loc)
+        made = self._forward(leaf, tangents, result_types, loc)
+        return self._guarded(tangents, made, loc) if strong_zero else made
 
     def reverse(
         self,
@@ -170,8 +173,17 @@ class CodeRule(Rule):
     ) -> list[MaybeValue]:
         if all(t is None for t in cotangents):
             return [None] * len(operand_types)
-        given = self._reverse(leaf, cotangents, operand_types, loc)
-        return [g if want else None for g, want in zip(given, wanted)]
+        made = self._reverse(leaf, cotangents, operand_types, loc)
+        if strong_zero:
+            made = self._guarded(cotangents, made, loc)
+        return [m if want else None for m, want in zip(made, wanted)]
+
+    def _guarded(self, given: Sequence[MaybeValue], made: list[MaybeValue], loc: ir.Location) -> list[MaybeValue]:
+        """What was made, but 0 where what was given is 0."""
+        if not self._multiplies:
+            return made
+        (t,), (value,) = given, made
+        return [zero_where_zero(t, value, loc)]
 
     def text(self) -> str:
         return self._formula

@@ -44,12 +44,7 @@ def ensure(callee: str) -> None:
             return
     parsed = ir.Module.parse(polygamma_text(m), context=table.context)
     function = parsed.body.operations[0].detach_from_parent()
-    block.append(function) if not _has_terminator(block) else function.operation.move_before(list(block)[-1])
-
-
-def _has_terminator(block: ir.Block) -> bool:
-    operations = list(block)
-    return bool(operations) and operations[-1].operation.name == "gpu.module_end"
+    block.append(function)
 
 
 def symbol_table(op: ir.OpView | ir.Operation) -> ir.Operation:
@@ -113,8 +108,7 @@ class _Lines:
 
     def constant(self, out: list[str], value: float) -> str:
         result = self.fresh()
-        out.append(f"    {result} = arith.constant {value!r} : f64" if "e" not in repr(value) else
-                   f"    {result} = arith.constant {value:.17e} : f64")  # fmt: skip
+        out.append(f"    {result} = arith.constant {value:.17e} : f64")
         return result
 
     def binary(self, out: list[str], op: str, a: str, b: str, result: str = "") -> str:

@@ -187,6 +187,23 @@ def test_zero_at_the_origin(compiled: Compiled, name: str) -> None:
     assert compiled(f"{_symbol(name)}_rev_one", origin)[0][0] == 0
 
 
+def test_strong_zero() -> None:
+    """A zero tangent or cotangent at an infinite point."""
+    with ir.Context(), ir.Location.unknown():
+        module = ir.Module.parse(_text("complex.abs"))
+        zero = lambda type: straight_line.constant(0.0, type, ir.Location.current)
+        names = {}
+        for strong in (False, True):
+            straight_line.forward(module, "complex_abs", f"fwd{strong}", 0, seed=zero, strong_zero=strong)
+            straight_line.reverse(module, "complex_abs", f"rev{strong}", seed=zero, strong_zero=strong)
+            names |= {f"fwd{strong}": ([C], [R]), f"rev{strong}": ([C], [C])}
+        compiled = Compiled(module, names)
+    infinite = np.array([complex(np.inf, 1)])
+    for mode in ("fwd", "rev"):
+        assert np.isnan(compiled(f"{mode}False", infinite)[0][0])
+        assert compiled(f"{mode}True", infinite)[0][0] == 0
+
+
 def test_powers_of_zero(compiled: Compiled) -> None:
     """The derivative of z ** w by z at z = 0, for w = 0, 1, 2."""
     zero = np.zeros(3, complex)

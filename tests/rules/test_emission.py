@@ -89,7 +89,7 @@ def test_complex_conjugate() -> None:
     assert product(1 / x1, "complex<f32>", conjugate=True) == ["complex.conj", "complex.div"]
     assert product(as_expr(-1), "complex<f64>", conjugate=True) == ["complex.neg"]
     guarded = product(x1, "complex<f64>", strong_zero=True)
-    assert guarded[-2:] == ["complex.eq", "arith.select"]
+    assert "complex.eq" in guarded and guarded[-1] == "arith.select"
 
 
 @pytest.mark.parametrize("source, target", [("f16", "f32"), ("f32", "f64"), ("bf16", "f64"), ("f16", "f64")])

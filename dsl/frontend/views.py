@@ -46,7 +46,8 @@ def subview(b: Builder, array: Value, parts: Sequence[Part]) -> ArrayValue:
     layout = ir.StridedLayoutAttr.get(offset if moved else _DYNAMIC_STRIDE, new_strides)
     # sizes are dynamic in the type, as everywhere; a dropped dimension must have the static size 1
     result_type = ir.MemRefType.get([_DYNAMIC] * len(kept), b.storage(dtype), layout)
-    offsets = [p.offset for p in parts]
+    # MLIR folds offsets that it sees into the type; where the type says that it is dynamic, they must be too
+    offsets = [p.offset if moved or p.offset == 0 else as_index(b, p.offset) for p in parts]
     sizes: list[Size] = [1 if p.dropped else as_index(b, p.size) for p in parts]
     steps = [1 if p.dropped else p.step for p in parts]
     leaf = _emit_subview(result_type, source, offsets, sizes, steps)

@@ -14,6 +14,7 @@ Any other `dealloc` in the input is dropped first: who owns what is decided here
 
 from __future__ import annotations
 
+import re
 from math import prod
 
 from mlir.ir import (
@@ -49,12 +50,16 @@ _OWNERSHIP = (
 )
 # A buffer goes to the stack if it is at most so large, and all of one function's at most so large together.
 STACK_BUFFER, STACK_FUNCTION = 4096, 65536
+_RETURNS_ARRAY = re.compile(r"\breturn [^:\n]*: .*memref<")
 _LOOPS = ("scf.for", "scf.while", "affine.for")
 
 
 def deallocate(module: Module, text: str) -> None:
-    """Place the deallocations. `text`, the module's own, tells quickly whether there is anything to do."""
-    if "memref.alloc" not in text:
+    """Place the deallocations. `text`, the module's own, tells quickly whether there is anything to do.
+
+    A function that allocates nothing but returns an array returns one that is not its own: that is copied.
+    """
+    if "memref.alloc" not in text and not _RETURNS_ARRAY.search(text):
         return
     found = _collect(module, "memref.alloc", "memref.dealloc", "memref.load", "bufferization.dealloc")
     if "bufferization.dealloc" in found:
@@ -62,8 +67,6 @@ def deallocate(module: Module, text: str) -> None:
         raise LoweringError(
             "bufferization.dealloc is not taken as input", position(op.location), "leave deallocation to the lowering"
         )
-    if not found.get("memref.alloc"):
-        return
     _drop_and_hide(module, found)
     PassManager.parse(_OWNERSHIP).run(module.operation)
     _restore(module)
@@ -92,7 +95,7 @@ def _hide(value: Value, op: Operation) -> Value:
 
 
 def _drop_and_hide(module: Module, found: dict[str, list[Operation]]) -> None:
-    for op in found["memref.alloc"]:
+    for op in found.get("memref.alloc", ()):
         if KEEP in op.attributes:
             op.attributes[_MANUAL] = UnitAttr.get()
     for op in found.get("memref.load", ()):

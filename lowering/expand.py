@@ -148,6 +148,15 @@ def _through_i64(b: Builder, op: Operation) -> Sequence[Value] | None:
     return [b.op("arith.index_cast", op.results[0].type, b.op(op.name, wide, *operands))]
 
 
+def _add_with_carry(b: Builder, op: Operation) -> Sequence[Value] | None:
+    """Upstream lowers the pair for integers, but not for `index`."""
+    if str(op.results[0].type) != "index":
+        return None
+    x, y = op.operands
+    total = b.same("arith.addi", x, y)
+    return [total, b.compare("ult", total, x)]
+
+
 def _bits(type: Type) -> Type:
     width = {"f64": 64, "f32": 32, "f16": 16, "bf16": 16}[str(element_of(type))]
     return with_element(type, IntegerType.get_signless(width))
@@ -241,6 +250,7 @@ RULES: dict[str, Rule] = {
     "math.cttz": _through_i64,
     "math.ctpop": _through_i64,
     "math.ipowi": _through_i64,
+    "arith.addui_extended": _add_with_carry,
     "arith.floordivsi": _floor_divide,
     "arith.ceildivsi": _ceil_divide,
     "arith.ceildivui": _ceil_divide_unsigned,

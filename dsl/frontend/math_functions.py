@@ -105,10 +105,8 @@ _row("gamma", "", emit_libm("tgamma"))
 _row("lgamma", "", emit_libm("lgamma"))
 _row("fabs", "fabs", emit_float(math.absf))
 _row("copysign", "copysign", emit_float(math.copysign), 2)
-_row("nextafter", "nextafter", emit_libm("nextafter"), 2)
 _row("remainder", "", emit_libm("remainder"), 2)
 _row("pow", "", emit_float(math.powf), 2)
-_row("", "float_power", emit_float(math.powf), 2)
 _row("fma", "", emit_float(math.fma), 3)
 _row("degrees", "degrees rad2deg", emit_formula(lambda f, x: f.scaled(x, 180.0 / python_math.pi)))
 _row("radians", "radians deg2rad", emit_formula(lambda f, x: f.scaled(x, python_math.pi / 180.0)))
@@ -152,7 +150,13 @@ for _name, _op in (("floor", math.floor), ("ceil", math.ceil), ("trunc", math.tr
 _numpy("fix", FUNCTIONS["np.trunc"].function, 1)
 _numpy("rint", Function("rint", numpy_float("rint"), emit_float(math.roundeven)), 1)
 
+_NEXT_AFTER = Function("nextafter", c.next_after_type, emit_libm("nextafter"), _fold("nextafter"))
+_add("math.nextafter", _NEXT_AFTER, 2)
+
 # --- NumPy's own
+
+_numpy("nextafter", _NEXT_AFTER, 2)
+_numpy("float_power", Function("float_power", c.double_type("float_power"), emit_float(math.powf)), 2)
 
 _numpy("isnan", FUNCTIONS["math.isnan"].function, 1)
 _numpy("isinf", FUNCTIONS["math.isinf"].function, 1)

@@ -73,10 +73,11 @@ def shrink(source: str, still_fails: Callable[[str], bool], seconds: float = 60.
     while progress and time.monotonic() < end:
         progress = False
         for edits in (_statement_edits, _expression_edits):
-            found = _first(best, edits, still_fails, end)
-            while found is not None:
-                best, progress = found, True
-                found = _first(best, edits, still_fails, end)
+            # After a success go on where it was: what failed to shrink before it will mostly fail again.
+            at = 0
+            while at >= 0 and time.monotonic() < end:
+                best, at, found = _first(best, edits, still_fails, end, at)
+                progress = progress or found
     return ast.unparse(best) + "\n"
 
 
@@ -85,18 +86,20 @@ def _first(
     edits: Callable[[ast.Module], Iterator[ast.Module]],
     still_fails: Callable[[str], bool],
     end: float,
-) -> ast.Module | None:
+    start: int,
+) -> tuple[ast.Module, int, bool]:
+    """The first edit from number `start` on that still fails: the new tree, its number (-1: there is none), whether."""
     before = _size(tree)
-    for candidate in edits(tree):
-        if time.monotonic() > end:
-            return None
-        if _size(candidate) >= before:
+    for number, candidate in enumerate(edits(tree)):
+        if number < start or _size(candidate) >= before:
             continue
+        if time.monotonic() > end:
+            break
         try:
             text = ast.unparse(ast.fix_missing_locations(candidate))
             parsed = ast.parse(text)
         except (SyntaxError, ValueError):
             continue
         if still_fails(text + "\n"):
-            return parsed
-    return None
+            return parsed, number, True
+    return tree, -1, False

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from .driver import differentiate
+from .kernel import Kernel, as_kernel
 from .modes import Mode
 from .options import options
 from .runner import MISS
@@ -34,10 +35,9 @@ def autodiff(mode: Mode, f: Any, /, *args: Any) -> Any:
 def _runners(mode: Mode, f: Any) -> Any:
     """The runners that there are for a kernel or function in a mode, if what they were made of still holds."""
     try:
-        state = f.__dict__.get("compiled_state")
-        if state is None:
-            f = f.__dict__["__dsl_kernel__"]
-            state = f.__dict__["compiled_state"]
+        if type(f) is not Kernel:  # and not by its attributes: functools.wraps copies those to other functions
+            f = as_kernel(f)
+        state = f.__dict__["compiled_state"]
         watch = state.watch
         if state.generation == options.generation and watch is f.watch and watch.unchanged():
             return state.runners[mode]

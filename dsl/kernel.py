@@ -77,11 +77,9 @@ class Kernel:
     # --- calling
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from .driver import call
-
         if kwargs or len(args) != len(self.params) or self.keyword_only:
             args = self.bind(args, kwargs)
-        return call(self, args, {})
+        return _driver_call(self, args)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """All arguments in the order of `params`, defaults filled in; ArgumentError where they do not fit."""
@@ -164,6 +162,15 @@ class Kernel:
         self.defaults = _defaults(fn)
 
 
+def _driver_call(kernel: Kernel, args: tuple[Any, ...]) -> Any:
+    """The first call of all: from then on this name is the driver's own function."""
+    global _driver_call
+    from .driver import call
+
+    _driver_call = call
+    return call(kernel, args)
+
+
 def _defaults(fn: FunctionType) -> dict[str, Any]:
     code = fn.__code__
     values = fn.__defaults__ or ()
@@ -231,23 +238,24 @@ def as_kernel(fn: Any) -> Kernel:
     made = function.__dict__.get("__dsl_kernel__")
     if made is not None and made.fn is function:  # functools.wraps copies a function's attributes to another
         return made
-    code = function.__code__
-    if not code.co_freevars and function.__defaults__ is None and function.__kwdefaults__ is None:
-        # Each evaluation of a lambda makes a new function. Without closure and defaults they are all alike.
-        known = _alike.get(id(code))
-        if known is not None and known[1].fn.__globals__ is function.__globals__:
-            return known[1]
+    if function.__defaults__ is None and function.__kwdefaults__ is None:
+        # Each evaluation of a lambda makes a new function. Of one code and with the same closure cells they are alike.
+        key = (id(function.__code__), *map(id, function.__closure__ or ()))
+        made = _alike.get(key)
+        if made is not None and made.fn.__globals__ is function.__globals__:
+            return made
         made = Kernel(function)
-        if len(_alike) > 10_000:
+        if len(_alike) >= _REMEMBERED:
             _alike.clear()
-        _alike[id(code)] = (code, made)
+        _alike[key] = made
     else:
         made = Kernel(function)
     function.__dict__["__dsl_kernel__"] = made
     return made
 
 
-_alike: dict[int, tuple[Any, Kernel]] = {}  # the code is kept so that its id stays its own
+_alike: dict[tuple[int, ...], Kernel] = {}  # what is known by id, code and cells, lives as long as its kernel
+_REMEMBERED = 1000
 
 
 def _make(fn: Any, options: Mapping[str, bool]) -> Kernel:

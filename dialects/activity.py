@@ -204,7 +204,7 @@ class Activity:
                 if self._writes_varied(op):
                     raise refuse(
                         op,
-                        f"argument {memory.argument} is Const, but data that depends on an active argument is stored in it",
+                        f"argument {memory.argument} is Const, but data that an active argument reaches is stored in it",
                         "pass it as Duplicated with a shadow (zeros), so that the derivative can pass through it",
                     )
 

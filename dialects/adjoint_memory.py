@@ -75,14 +75,13 @@ class MemoryAdjoints:
             self.b.for_each(t, move)
 
     def reverse_memref_alloc(self, op: Operation, scope: ReverseScope) -> None:
-        """Shadows that outlive their block by other ways than SSA end where the memory began."""
+        """A shadow that came here over the tape, which no block owns, ends where its memory began."""
         memref = op.results[0]
-        objects = self.activity.objects
-        travels = any(objects.travels(o) for o in objects.of(memref))
-        outermost = op.block == self.activity.function.regions[0].blocks[0]
-        if self.activity.memory(memref) and travels and not outermost:
-            for shadow in self.shadow(memref, scope):
-                self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
+        if self.activity.memory(memref):
+            shadows = self.shadow(memref, scope)
+            if scope.source is not None and memref in scope.source.shadow_records:
+                for shadow in shadows:
+                    self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
 
     def reverse_memref_atomic_rmw(self, op: Operation, scope: ReverseScope) -> None:
         """addf, whose old value nobody reads: the cotangent of the cell is that of what was added."""

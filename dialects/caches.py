@@ -72,7 +72,7 @@ class _Cache:
         builder.store(self._buffer(builder.index(_FIRST_CAPACITY)), self.cell, [])
 
     def _buffer(self, size: Value) -> Value:
-        return self.b.alloc(self.buffer_type, [size], {"autodiff.keep": UnitAttr.get()})
+        return self.b.alloc(self.buffer_type, [size])
 
     def push(self, value: Value) -> None:
         b = self.b

@@ -8,11 +8,10 @@ reads from the outer frame's tape what memory no longer holds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlir.ir import Block, Operation, UnitAttr, Value
+from mlir.ir import Block, Operation, Value
 
 from .activity import Activity
 from .augment import Augmenter
@@ -83,17 +82,6 @@ class Sweep(Augmenter):
 
     def travels(self, memref: Value) -> bool:
         return any(self.activity.objects.travels(o) for o in self.activity.objects.of(memref))
-
-    def zeroed_like(self, op: Operation, operands: Sequence[Value]) -> Shadow:
-        made = super().zeroed_like(op, operands)
-        if self.kept(op):
-            for memref in made:
-                operation(memref.owner).attributes["autodiff.keep"] = UnitAttr.get()
-        return made
-
-    def kept(self, op: Operation) -> bool:
-        """Whether the shadow of `op` outlives its block by other ways than SSA: the reverse of `op` frees it."""
-        return op.block != self.activity.function.regions[0].blocks[0] and self.travels(op.results[0])
 
     def view_shadow(self, op: Operation, new: Operation) -> Shadow:
         return super().view_shadow(op, new) if op.operands[0] in self.shadows else ()

@@ -13,7 +13,7 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
 from . import vector_library
@@ -172,17 +172,20 @@ def _library_path() -> str:
 
 def undefined(code: bytes) -> list[str]:
     """The names that an ELF object of 64 bits refers to and doesn't define; of any other object, none."""
-    if code[:5] != b"\x7fELF\x02":
-        return []
-    sections, size, count = struct.unpack_from("<Q", code, 40)[0], *struct.unpack_from("<HH", code, 58)
-    headers = [struct.unpack_from("<IIQQQQIIQQ", code, sections + i * size) for i in range(count)]
-    names = []
-    for kind, start, length, link in [(h[1], h[4], h[5], h[6]) for h in headers]:
-        if kind != 2:  # the table of symbols
+    try:
+        return list(_undefined(code)) if code[:5] == b"\x7fELF\x02" else []
+    except (struct.error, IndexError, ValueError, OverflowError):
+        return []  # damaged: the linker's own message has to do
+
+
+def _undefined(code: bytes) -> Iterator[str]:
+    start, size, count = struct.unpack_from("<Q", code, 40)[0], *struct.unpack_from("<HH", code, 58)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", code, start + i * size) for i in range(count)]
+    for _, kind, _, _, offset, length, link, *_ in headers:
+        if kind != 2:  # not the table of symbols
             continue
         strings = headers[link][4]
-        for at in range(start + 24, start + length, 24):
+        for at in range(offset + 24, offset + length, 24):
             name, _, _, section = struct.unpack_from("<IBBH", code, at)
             if section == 0 and name:
-                names.append(code[strings + name : code.index(b"\0", strings + name)].decode())
-    return names
+                yield code[strings + name : code.index(b"\0", strings + name)].decode()

@@ -5,7 +5,9 @@ Each program is checked in a process of its own, so that one that crashes is rep
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -88,8 +90,10 @@ def main() -> int:
         for seed in range(options.seed, options.seed + options.count):
             print(f"# seed {seed}\n{make_program(seed, options.size).source}")
         return 0
-    preload()
-    bad = run(options.seed, options.count, options.size, options.points, options.shrink, options.verbose)
+    with tempfile.TemporaryDirectory(prefix="dsl-generator-") as folder:
+        os.environ["DSL_CACHE_DIR"] = folder  # what is tested is the compiler, not what an older one left on disk
+        preload()
+        bad = run(options.seed, options.count, options.size, options.points, options.shrink, options.verbose)
     return 1 if bad else 0
 
 

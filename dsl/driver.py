@@ -7,6 +7,7 @@ has to be compiled.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +18,7 @@ from . import checks, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled, classes, decode, encode
 from .constants import also_watch, fingerprint
-from .errors import DifferentiationError, DslError
+from .errors import CompileError, DifferentiationError, DslError
 from .kernel import Kernel
 from .modes import Mode
 from .options import KernelOptions, options, resolve
@@ -123,16 +124,29 @@ def _strict(state: State, request: Request) -> bool:
     return state.options.strict_aliasing or request.mode is not None
 
 
-def _disk_key(state: State, request: Request) -> str:
-    import hashlib
+_caches: dict[str | None, Any] = {}
 
+
+def _cache() -> Any:
+    """The cache on disk; its directory may change with the environment."""
+    from lowering.cache import ENVIRONMENT, ObjectCache
+
+    place = os.environ.get(ENVIRONMENT)
+    found = _caches.get(place)
+    if found is None:
+        found = _caches[place] = ObjectCache()
+    return found
+
+
+def _disk_key(state: State, request: Request) -> str:
     from lowering.host import fingerprint as host
 
     from .version import toolchain
 
     brought = also_watch(request.kernel, _brought(argument.type for argument in request.arguments))
-    parts = (state.digest, brought, request.text(), state.options.key(), toolchain(), host())
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    chosen = cpu_options(state.options, _strict(state, request))
+    parts = (state.digest, brought, request.text(), state.options.key(), chosen.key(), toolchain(), host())
+    return "\0".join(parts)
 
 
 def _brought(arg_types: Iterable[types.Type]) -> Iterator[Any]:
@@ -155,18 +169,20 @@ def _known_classes(request: Request) -> dict[tuple[str, str], type]:
 
 
 def _from_disk(name: str, request: Request) -> Compiled | None:
-    from lowering.cache import ObjectCache
-
+    from lowering.errors import LoweringError
     from lowering.jit import load
 
-    entry = ObjectCache().get(name)
+    entry = _cache().get(name)
     if entry is None:
         return None
     meta, code = entry
     result = decode(meta["result"], _known_classes(request))
     if result is None:
         return None
-    return Compiled(meta, result, load(code, meta["entry"]))
+    try:
+        return Compiled(meta, result, load(code, meta["entry"]))
+    except LoweringError:
+        return None  # it refers to a library that this process lacks: compiling anew says which
 
 
 def _compile(name: str, state: State, request: Request) -> Compiled:
@@ -174,17 +190,14 @@ def _compile(name: str, state: State, request: Request) -> Compiled:
     from lowering.errors import LoweringError
 
     module, entry, result, meta = _module(state, request)
-    chosen = cpu_options(state.options, meta["strict_aliasing"])
     try:
-        code = cpu.compile(module, entry, chosen)
+        code = cpu.compile(module, entry, cpu_options(state.options, meta["strict_aliasing"]))
         loaded = cpu.load(code, entry)
     except LoweringError as error:
-        raise _as_ours(error, DslError) from None
+        raise _as_ours(error, CompileError) from None
     encoded = encode(result, _known_classes(request))
     if encoded is not None:
-        from lowering.cache import ObjectCache
-
-        ObjectCache().put(name, {**meta, "result": encoded}, code)
+        _cache().put(name, {**meta, "result": encoded}, code)
     return Compiled(meta, result, loaded)
 
 

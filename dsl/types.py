@@ -3,9 +3,9 @@
 Pure Python and NumPy: nothing here knows of MLIR beyond the spelling of a type. Types are compared with `==` and can be
 dictionary keys. `repr` of a type is stable across processes, so that it can take part in a cache key.
 
-Python's own numbers are *weak*, as in NumPy: `x * 2.0` with a float32 `x` is a float32. Inside a kernel the literals, `len`,
-`range` and the results of `float()`/`int()` have the weak types `pyint`, `pyfloat` and `pycomplex`; they are laid out like
-int64, float64 and complex128, which `.strong` gives.
+Python's own numbers are *weak*, as in NumPy: `x * 2.0` with a float32 `x` is a float32. Inside a kernel the literals,
+`len`, `range` and the results of `float()`/`int()` have the weak types `pyint`, `pyfloat` and `pycomplex`; they are
+laid out like int64, float64 and complex128, which `.strong` gives.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ class Type:
 
 
 class Scalar(Type):
-    """One number. A singleton of this module; calling it converts, in plain Python too: `dsl.float32(x)` is `np.float32(x)`."""
+    """One number. A singleton of this module; calling it converts, in plain Python too: `dsl.float32(x)` is
+    `np.float32(x)`.
+    """
 
-    __slots__ = ("name", "kind", "bits", "mlir_name", "weak")
+    __slots__ = ("bits", "kind", "mlir_name", "name", "weak")
 
     def __init__(self, name: str, kind: str, bits: int, mlir_name: str, weak: bool = False) -> None:
         self.name = name
@@ -116,13 +118,19 @@ SIZED: tuple[Scalar, ...] = (
     complex128,
 )
 BY_NAME: dict[str, Scalar] = {t.name: t for t in SIZED}
-_GLOBAL_NAMES = {**{t.name: t.name for t in SIZED}, "bool": "bool_", "int": "pyint", "float": "pyfloat", "complex": "pycomplex"}
+_GLOBAL_NAMES = {
+    **{t.name: t.name for t in SIZED},
+    "bool": "bool_",
+    "int": "pyint",
+    "float": "pyfloat",
+    "complex": "pycomplex",
+}
 
 
 class ArrayType(Type):
     """An array of `ndim` dimensions. `contiguous` is C order without gaps and without an offset."""
 
-    __slots__ = ("dtype", "ndim", "contiguous")
+    __slots__ = ("contiguous", "dtype", "ndim")
 
     def __init__(self, dtype: Scalar, ndim: int, contiguous: bool = True) -> None:
         self.dtype = dtype.strong
@@ -229,7 +237,9 @@ class Literal(Type):
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Literal) and (self.value is other.value or (type(self.value) is str and self.value == other.value))
+        return isinstance(other, Literal) and (
+            self.value is other.value or (type(self.value) is str and self.value == other.value)
+        )
 
     def __hash__(self) -> int:
         return hash(self.value) if type(self.value) is str else id(self.value)
@@ -237,7 +247,11 @@ class Literal(Type):
     def __str__(self) -> str:
         if isinstance(self.value, str):
             return f"str {self.value!r}"
-        name = getattr(self.value, "__qualname__", None) or getattr(self.value, "__name__", None) or getattr(self.value, "name", None)
+        name = (
+            getattr(self.value, "__qualname__", None)
+            or getattr(self.value, "__name__", None)
+            or getattr(self.value, "name", None)
+        )
         return f"{type(self.value).__name__} {name or self.value!r}"
 
 
@@ -342,7 +356,9 @@ _WEAK_ORDER = "bifc"
 
 
 def promote(left: Scalar, right: Scalar) -> Scalar:
-    """The type in which NumPy computes with a value of each: weak types give way to sized ones of their kind or above."""
+    """The type in which NumPy computes with a value of each: weak types give way to sized ones of their kind or
+    above.
+    """
     if left is right:
         return left
     if left.weak and right.weak:

@@ -1,4 +1,6 @@
-"""From a kernel's syntax tree and the types of its arguments to MLIR. `lower` is the entry; MLIR is imported when it is called."""
+"""From a kernel's syntax tree and the types of its arguments to MLIR. `lower` is the entry; MLIR is imported when it
+is called.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lo
     except errors.RecursionRefused:
         raise
     except RecursionError:
-        raise errors.CompileError(f"{kernel.name} is nested too deeply to be compiled", kernel.loc, "split it") from None
+        raise errors.CompileError(
+            f"{kernel.name} is nested too deeply to be compiled", kernel.loc, "split it"
+        ) from None
     finally:
         sys.setrecursionlimit(limit)
     records = [record.as_dict() for record in unit.shared.records] if entry.raises else []

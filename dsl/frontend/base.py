@@ -1,7 +1,8 @@
-"""What the parts of the emitter share: its state, conversions between values and their leaves, and the merge of two branches.
+"""What the parts of the emitter share: its state, conversions between values and their leaves, and the merge of two
+branches.
 
-The emitter of a function is one class in several files: expressions, statements, control_flow, loops, structs and calls each
-add a part to `EmitterBase`; functions.py puts them together.
+The emitter of a function is one class in several files: expressions, statements, control_flow, loops, structs and
+calls each add a part to `EmitterBase`; emitter.py puts them together.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class EmitterBase:
         self.exit_live: Names = NOTHING  # what is read where the innermost loop goes on, or ends
         self.locals: Names = NOTHING
         self.parameter_objects: dict[int, types.StructType] = {}
+        self.caller: EmitterBase | None = None  # where this body is inlined
 
     # --- parts that other files fill in
 
@@ -58,7 +60,9 @@ class EmitterBase:
     def type_of(self, value: Value) -> types.Type:
         """The type of a value; that of a mutable struct follows from what its fields hold now."""
         if isinstance(value, ObjectValue):
-            fields = tuple((name, self.type_of(self.state.vars[value.slot(name)])) for name in types.field_names(value.cls))
+            fields = tuple(
+                (name, self.type_of(self.state.vars[value.slot(name)])) for name in types.field_names(value.cls)
+            )
             return types.StructType(value.cls, fields)
         if isinstance(value, StructValue):
             named = zip(types.field_names(value.cls), value.elements)
@@ -102,7 +106,9 @@ class EmitterBase:
         return ir.Operation.create("memref.cast", [wanted], [array]).result
 
     def rebuild(self, type_: types.Type, leaves: Iterator[ir.Value], objects: bool = True) -> Value:
-        """The value of a type that has these leaves, taking as many as it needs; a mutable struct becomes a new object."""
+        """The value of a type that has these leaves, taking as many as it needs; a mutable struct becomes a new
+        object.
+        """
         if isinstance(type_, (types.Scalar, types.ArrayType)):
             return Value(type_, (next(leaves),))
         if isinstance(type_, types.TupleType):
@@ -164,7 +170,9 @@ class EmitterBase:
 
     def error_is_set(self) -> ir.Value:
         self.b.raises += 1  # a use of the cell
-        cell = ir.Operation.create("memref.load", [self.b.shared.type("i64")], [self.b.error_cell, self.b.index(0)]).result
+        cell = ir.Operation.create(
+            "memref.load", [self.b.shared.type("i64")], [self.b.error_cell, self.b.index(0)]
+        ).result
         return self.compare("ne", cell, self.b.i64(0))
 
     def compare(self, predicate: str, left: ir.Value, right: ir.Value) -> ir.Value:
@@ -211,7 +219,9 @@ class EmitterBase:
 
 
 class Merge:
-    """The merge of the states at the ends of the two sides of an scf.if: which results it needs, and the state after it."""
+    """The merge of the states at the ends of the two sides of an scf.if: which results it needs, and the state after
+    it.
+    """
 
     def __init__(self, emitter: EmitterBase, op: ir.Operation, states: tuple[State, State]) -> None:
         self.emitter = emitter
@@ -265,7 +275,9 @@ class Merge:
             if value is None:
                 return None, None
             flag = self.sides[live].flags.get(name)
-            assigned = self._flag(flag if live == 0 else True, flag if live == 1 else True) if flag is not None else None
+            assigned = (
+                self._flag(flag if live == 0 else True, flag if live == 1 else True) if flag is not None else None
+            )
             return (self._one_sided(value, (a, b)[1 - live], live)), assigned
         if a is None or b is None:
             live = 0 if b is None else 1
@@ -343,7 +355,9 @@ class Merge:
         return make(tuple(elements))
 
     def _one_sided(self, value: Value, other: Value | None, live: int) -> Callable[[], Value]:
-        """The value that one side leaves; the other has none that is read, and gives its own where that fits, or a filler."""
+        """The value that one side leaves; the other has none that is read, and gives its own where that fits, or a
+        filler.
+        """
         if value is other or isinstance(value, (ObjectValue, Conflict)):
             return lambda: value
         emitter = self.emitter
@@ -385,9 +399,7 @@ class Merge:
                 self._drop_else()
             return
         with self.op.location:
-            whole = ir.Operation.create(
-                "scf.if", [r[0] for r in self.results], [self.op.operands[0]], regions=2
-            )
+            whole = ir.Operation.create("scf.if", [r[0] for r in self.results], [self.op.operands[0]], regions=2)
         for side in (0, 1):
             self.op.regions[side].blocks[0].append_to(whole.regions[side])
         self.op.erase()

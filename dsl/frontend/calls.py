@@ -71,13 +71,18 @@ class Calls(Structs):
             if name in ("conjugate", "conj") and not args and not kwargs:
                 if owner.type.kind != "c":
                     return owner
-                return Value(owner.type, (ir.Operation.create("complex.conj", [self.b.type(owner.type)], [self.b.ir(owner)]).result,))
+                return Value(
+                    owner.type,
+                    (ir.Operation.create("complex.conj", [self.b.type(owner.type)], [self.b.ir(owner)]).result,),
+                )
             if name == "item" and not args and not kwargs and not owner.type.weak:
                 weak = {"b": types.bool_, "i": types.pyint, "u": types.pyint, "f": types.pyfloat, "c": types.pycomplex}
                 return casts.convert(self.b, owner, weak[owner.type.kind])
         raise self.b.error(f"{self.type_of(owner)} has no method `{name}` in kernels", cls=errors.KernelAttributeError)
 
-    def _struct_method(self, owner: ObjectValue | StructValue, name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
+    def _struct_method(
+        self, owner: ObjectValue | StructValue, name: str, args: list[Value], kwargs: dict[str, Value]
+    ) -> Value:
         names = types.field_names(owner.cls)
         if name in names:
             field = self._field(owner, name)
@@ -99,23 +104,34 @@ class Calls(Structs):
 
     def call_function(self, function: Any, args: list[Value], kwargs: dict[str, Value]) -> Value:
         """`function(*args, **kwargs)` for an object that is known when compiling."""
-        if isinstance(function, types.Scalar) and not kwargs and len(args) == 1 and isinstance(args[0].type, types.Scalar):
+        if (
+            isinstance(function, types.Scalar)
+            and not kwargs
+            and len(args) == 1
+            and isinstance(args[0].type, types.Scalar)
+        ):
             return casts.convert(self.b, args[0], function)
         own = _OWN.get(function) if _hashable(function) else None
         if own is not None:
             return own(self, args, kwargs)
         if _hashable(function) and function in _REFUSED:
-            raise self.b.error(f"`{function.__name__}` cannot be called in a kernel", _REFUSED[function], errors.UnsupportedSyntax)
-        if getattr(function, "__name__", "") == "ignore_derivatives" and function.__module__.split(".")[0] == "dsl":
+            raise self.b.error(
+                f"`{function.__name__}` cannot be called in a kernel", _REFUSED[function], errors.UnsupportedSyntax
+            )
+        if getattr(function, "__name__", "") == "ignore_derivatives" and (function.__module__ or "").split(".")[0] == "dsl":
             return self._stop(args, kwargs)
         row = mathlib.find(function)
         if row is not None:
             return mathlib.call(self.b, row, args, kwargs)
         if types.is_struct_class(function):
-            return self.construct(function, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()})
+            return self.construct(
+                function, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
+            )
         kernel = self.unit.as_kernel(function)
         if kernel is not None:
-            return self.call_kernel(kernel, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()})
+            return self.call_kernel(
+                kernel, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
+            )
         name = getattr(function, "__name__", None) or repr(function)
         module = getattr(function, "__module__", None)
         shown = name if module in (None, "builtins") else f"{module}.{name}"
@@ -136,7 +152,9 @@ class Calls(Structs):
         if value.known or not isinstance(value.type, (types.Scalar, types.ArrayType)):
             return value
         operand = self.b.ir(value)
-        return Value(value.type, (ir.Operation.create("autodiff.stop", [operand.type], [operand]).result,), nonneg=value.nonneg)
+        return Value(
+            value.type, (ir.Operation.create("autodiff.stop", [operand.type], [operand]).result,), nonneg=value.nonneg
+        )
 
     # --- builtins that ask about values
 
@@ -199,7 +217,9 @@ class Calls(Structs):
     # --- kernels
 
     def call_kernel(self, kernel: Any, args: list[Value], kwargs: dict[str, Value]) -> Value:
-        """Call another kernel: its specialisation for the types of the arguments, or, where need be, its body right here."""
+        """Call another kernel: its specialisation for the types of the arguments, or, where need be, its body right
+        here.
+        """
         self.unit.refuse_recursion(kernel, self.b.loc)
         what = f"{kernel.name}()"
         values = self.bound(
@@ -262,7 +282,11 @@ class Calls(Structs):
             return TupleValue(tuple(map(self._revived, value.elements)))
         if isinstance(value, StructValue):
             elements = tuple(map(self._revived, value.elements))
-            return self.new_object(value.cls, elements) if types.is_mutable_class(value.cls) else StructValue(value.cls, elements)
+            return (
+                self.new_object(value.cls, elements)
+                if types.is_mutable_class(value.cls)
+                else StructValue(value.cls, elements)
+            )
         return value
 
 
@@ -277,7 +301,11 @@ def _hashable(value: object) -> bool:
 def mathlib_hint(name: str) -> str:
     """What to say of a function that kernels do not know."""
     hint = getattr(mathlib, "hint", None)
-    return hint(name) if hint is not None else "kernels call other kernels, plain functions, and functions of math and NumPy"
+    return (
+        hint(name)
+        if hint is not None
+        else "kernels call other kernels, plain functions, and functions of math and NumPy"
+    )
 
 
 _OWN: dict[object, Any] = {

@@ -1,6 +1,8 @@
-"""Expressions: each node becomes a `Value`, its operations appended at the insertion point, in Python's order of evaluation.
+"""Expressions: each node becomes a `Value`, its operations appended at the insertion point, in Python's order of
+evaluation.
 
-Operators on numbers and arrays are the operation library's; here are names, constants, tuples, what short-circuits, and subscripts.
+Operators on numbers and arrays are the operation library's; here are names, constants, tuples, what short-circuits,
+and subscripts.
 """
 
 from __future__ import annotations
@@ -22,13 +24,10 @@ _VALUE = "%value"  # the pseudo-variable through which the value of a conditiona
 
 # Operations that may run although their result is not wanted: they cannot fail, cost next to nothing, and a derivative
 # through them cannot make a NaN on the side that is not taken.
-_CHEAP = frozenset(
-    f"arith.{name}"
-    for name in (
-        "constant cmpi cmpf andi ori xori addi subi muli negf addf subf select index_cast extsi extui trunci "
-        "maxsi minsi maxui minui"
-    ).split()
-) | {"memref.dim"}
+_CHEAP_ARITH = (
+    "constant cmpi cmpf andi ori xori addi subi muli negf addf subf select index_cast extsi extui trunci maxsi minsi"
+)
+_CHEAP = frozenset(("memref.dim", *(f"arith.{name}" for name in _CHEAP_ARITH.split(" "))))
 _CHEAP_COUNT = 12
 
 _COMPARISONS = frozenset(("<", "<=", ">", ">=", "==", "!="))
@@ -85,13 +84,15 @@ class Expressions(EmitterBase):
         value = self.state.vars.get(name)
         if value is None:
             message = f"`{name}` is used before anything was assigned to it"
-            hint = f"`{name}` is a variable of this kernel because it is assigned in it; assign it before this line, on every path"
+            hint = f"`{name}` is a variable of this kernel, because the kernel assigns to it; do so before this line"
             raise Unreached(self.b.error(message, hint, errors.KernelNameError))
         if isinstance(value, Conflict):
             raise self.conflict_error(name, value)
         flag = self.state.flags.get(name)
         if flag is not None:
-            self.b.check(flag, "UnboundLocalError", f"local variable '{name}' is used before anything was assigned to it")
+            self.b.check(
+                flag, "UnboundLocalError", f"local variable '{name}' is used before anything was assigned to it"
+            )
         return value
 
     # --- operators
@@ -218,7 +219,9 @@ class Expressions(EmitterBase):
         right = right.force(self.b)
         if result.known:
             return self._chain(right, ops[1:], comparators[1:]) if result.const else result
-        return self.choose(self.b.ir(result), lambda: self._chain(right, ops[1:], comparators[1:]), lambda: constant(False))
+        return self.choose(
+            self.b.ir(result), lambda: self._chain(right, ops[1:], comparators[1:]), lambda: constant(False)
+        )
 
     def _compare_two(self, op: str, left: Value, right: Value, node: nodes.Expression) -> Value:
         if op in ("is", "is not"):
@@ -351,7 +354,10 @@ class Expressions(EmitterBase):
         entries: list[Any] = []
         for item in items:
             if isinstance(item, nodes.Slice):
-                bounds = [None if part is None else self._none_or(self.evaluate(part)) for part in (item.lower, item.upper, item.step)]
+                bounds = [
+                    None if part is None else self._none_or(self.evaluate(part))
+                    for part in (item.lower, item.upper, item.step)
+                ]
                 entries.append(SliceValue(*bounds))
             elif isinstance(item, nodes.Constant) and item.value is Ellipsis:
                 entries.append(ELLIPSIS)

@@ -1,12 +1,13 @@
 """What a `for` runs over: a range, an array, a tuple, and `enumerate`, `zip` and `reversed` of these.
 
-An `Iteration` is a count from `lower` to `upper` in steps of one and the element at each count; or, for tuples, whose elements
-may differ in type, the elements themselves.
+An `Iteration` is a count from `lower` to `upper` in steps of one and the element at each count; or, for tuples, whose
+elements may differ in type, the elements themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mlir import ir
 
@@ -52,7 +53,12 @@ class Iterations(Statements):
         """What `for ... in node` runs over; everything that the loop needs is computed here, once."""
         with self.b.at(node.loc):
             if isinstance(node, nodes.Call):
-                known = {range: self._range, enumerate: self._enumerate, zip: self._zip, reversed: self._reversed}
+                known: dict[Any, Callable[[nodes.Call], Iteration]] = {
+                    range: self._range,
+                    enumerate: self._enumerate,
+                    zip: self._zip,
+                    reversed: self._reversed,
+                }
                 function = self.evaluate(node.func).const
                 make = known.get(function) if isinstance(function, type) else None
                 if make is not None:
@@ -68,7 +74,9 @@ class Iterations(Statements):
         if isinstance(value.type, types.ArrayType) and value.type.ndim > 0:
             upper = self.b.ir(arrays.dim(self.b, value, 0))
             return Iteration(self.b.i64(0), upper, lambda n: arrays.load(self.b, value, [_counter(n)]))
-        raise self.b.error(f"a loop does not run over {self.type_of(value)}", "loop over range(...), an array or a tuple")
+        raise self.b.error(
+            f"a loop does not run over {self.type_of(value)}", "loop over range(...), an array or a tuple"
+        )
 
     # --- range
 
@@ -180,7 +188,11 @@ class Iterations(Statements):
         """The same elements, counted from zero."""
         lower = inner.lower
         owner = lower.owner
-        if isinstance(owner, ir.Operation) and owner.name == "arith.constant" and ir.IntegerAttr(owner.attributes["value"]).value == 0:
+        if (
+            isinstance(owner, ir.Operation)
+            and owner.name == "arith.constant"
+            and ir.IntegerAttr(owner.attributes["value"]).value == 0
+        ):
             return inner
         count = self._op("maxsi", self._op("subi", inner.upper, lower), self.b.i64(0))
         return Iteration(self.b.i64(0), count, lambda n: inner.element(self._op("addi", lower, n)))

@@ -1,8 +1,8 @@
 """Which variables matter where: a backward pass over the syntax tree of one function.
 
-Takes a FunctionDef; leaves, for each statement, the names that may be read after it, and for each loop the names that its
-next iteration may read. A merge of two paths, or a loop, then carries only what somebody reads.
-Paths that a compile-time condition rules out are counted too: more may be live than is, never less.
+Takes a FunctionDef; leaves, for each statement, the names that may be read after it, and for each loop the names that
+its next iteration may read. A merge of two paths, or a loop, then carries only what somebody reads. Paths that a
+compile-time condition rules out are counted too: more may be live than is, never less.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def assigned_names(body: Sequence[nodes.Statement]) -> Names:
         if isinstance(stmt, nodes.Assign):
             for target in stmt.targets:
                 names |= bound_names(target)
-        elif isinstance(stmt, (nodes.AugAssign, nodes.For)):
-            names |= bound_names(stmt.target)
-        elif isinstance(stmt, nodes.AnnAssign):
+        elif isinstance(stmt, (nodes.AugAssign, nodes.AnnAssign, nodes.For)):
             names |= bound_names(stmt.target)
     return frozenset(names)
 

@@ -1,10 +1,10 @@
 """Loops: `for` over ranges, arrays and tuples, and `while`.
 
-What an iteration passes to the next is found by trial: the body is emitted with a guess of the types that come in; where other
-types come out, the attempt is thrown away and made again with their join. Most loops are right at once.
+What an iteration passes to the next is found by trial: the body is emitted with a guess of the types that come in;
+where other types come out, the attempt is thrown away and made again with their join. Most loops are right at once.
 
-A loop takes the simplest form that does it: scf.for; scf.for with its body under a flag, where an iteration may fail; scf.while
-with flags where it may break or return. A loop over a tuple is unrolled.
+A loop takes the simplest form that does it: scf.for; scf.for with its body under a flag, where an iteration may fail;
+scf.while with flags where it may break or return. A loop over a tuple is unrolled.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mlir import ir
 
 from .. import types
 from ..syntax import nodes
+from ..syntax.loc import Loc
 from .iteration import Iteration, Iterations
 from .liveness import Names, assigned_names, bound_names, has_break, has_return
 from .scope import BREAK, CONTINUE, ERROR, RETURN, RETURNED, Conflict, ObjectValue, State, StructValue, join, join_types
@@ -75,11 +76,15 @@ class Loops(Iterations):
 
         form, exits = self._guess(node.body)
         assigned = assigned_names(node.body) | bound_names(node.target)
-        self._settle(node, assigned, Plan(form, exits), lambda p, before: self._attempt_counted(node, p, before, iteration, body))
+        self._settle(
+            node, assigned, Plan(form, exits), lambda p, before: self._attempt_counted(node, p, before, iteration, body)
+        )
 
     def _while(self, node: nodes.While) -> None:
         _, exits = self._guess(node.body)
-        self._settle(node, assigned_names(node.body), Plan(WHILE, exits), lambda p, before: self._attempt_while(node, p, before))
+        self._settle(
+            node, assigned_names(node.body), Plan(WHILE, exits), lambda p, before: self._attempt_while(node, p, before)
+        )
 
     @staticmethod
     def _guess(body: Sequence[nodes.Statement]) -> tuple[str, frozenset[str]]:
@@ -115,7 +120,11 @@ class Loops(Iterations):
     # --- to a fixpoint
 
     def _settle(
-        self, node: nodes.For | nodes.While, assigned: Names, plan: Plan, attempt: Callable[[Plan, State], Attempt | None]
+        self,
+        node: nodes.For | nodes.While,
+        assigned: Names,
+        plan: Plan,
+        attempt: Callable[[Plan, State], Attempt | None],
     ) -> None:
         """Attempt the loop until what comes out of an iteration is what went in, then finish it."""
         before = self.state
@@ -175,7 +184,11 @@ class Loops(Iterations):
         elif form is PLAIN and ERROR in exits:
             form = GUARDED
         new = Plan(form, exits)
-        slots = [n for n, v in end.vars.items() if n.startswith("#") and n in before.vars and (v is not before.vars[n] or n in plan.types)]
+        slots = [
+            n
+            for n, v in end.vars.items()
+            if n.startswith("#") and n in before.vars and (v is not before.vars[n] or n in plan.types)
+        ]
         for name in [*names, *slots]:
             self._carry(new, plan, name, before, end, widen)
         value = end.vars.get(RETURNED)
@@ -197,7 +210,9 @@ class Loops(Iterations):
         if any(_holds_object(v) for v in known):
             if first is not None and last is not None and _same_objects(first, last):
                 return  # the loop does not change which object this is
-            new.conflicts[name] = Conflict(self._seen(first or known[0], name, before), self._seen(known[-1], name, end))
+            new.conflicts[name] = Conflict(
+                self._seen(first or known[0], name, before), self._seen(known[-1], name, end)
+            )
             return
         joined = join(known[0], known[-1])
         if joined is not None and widen and name in plan.types:
@@ -221,7 +236,7 @@ class Loops(Iterations):
         if joined is not None:
             new.types[RETURNED] = joined
 
-    def _seen(self, value: Value, name: str, state: State) -> tuple[types.Type, object]:
+    def _seen(self, value: Value, name: str, state: State) -> tuple[types.Type, Loc | None]:
         outer, self.state = self.state, state
         type_ = self.type_of(value)
         self.state = outer
@@ -241,7 +256,11 @@ class Loops(Iterations):
         values: list[ir.Value] = []
         for name, type_ in plan.types.items():
             value = state.vars.get(name)
-            if value is None or isinstance(value, Conflict) or (not state.matters(name) and join(value, value) != type_):
+            if (
+                value is None
+                or isinstance(value, Conflict)
+                or (not state.matters(name) and join(value, value) != type_)
+            ):
                 values += [self.filler(leaf) for leaf in types.leaves(type_)]
             else:
                 values += self.leaves_as(value, type_)
@@ -312,7 +331,7 @@ class Loops(Iterations):
         entered = self.state.copy()
         with ir.InsertionPoint(test):
             if flags:
-                # The condition is only asked where nothing has left the loop: its operations need not be safe elsewhere.
+                # The condition is only asked where nothing has left the loop: it need not be safe elsewhere.
                 alive = self.negate(self.any_of(list(flags.values())))
                 condition = self.choose(alive, lambda: self.condition(node.test), lambda: _FALSE)
             else:
@@ -339,13 +358,18 @@ class Loops(Iterations):
 
     def _refuse_changes(self, entered: State, node: nodes.While) -> None:
         """The condition of a `while` has no way to hand on what a call in it did to the fields of a struct."""
-        if any(n.startswith("#") and n in entered.vars and v is not entered.vars[n] for n, v in self.state.vars.items()):
+        if any(
+            n.startswith("#") and n in entered.vars and v is not entered.vars[n] for n, v in self.state.vars.items()
+        ):
             with self.b.at(node.test.loc):
                 raise self.b.error(
-                    "the condition of a `while` changes a struct", "use `while True:` with the call and a `break` in the body"
+                    "the condition of a `while` changes a struct",
+                    "use `while True:` with the call and a `break` in the body",
                 )
 
-    def _open_while(self, inits: Sequence[ir.Value], node: nodes.For | nodes.While) -> tuple[ir.Operation, ir.Block, ir.Block]:
+    def _open_while(
+        self, inits: Sequence[ir.Value], node: nodes.For | nodes.While
+    ) -> tuple[ir.Operation, ir.Block, ir.Block]:
         kinds = [v.type for v in inits]
         op = ir.Operation.create("scf.while", kinds, list(inits), regions=2)
         places = [ir.Location.file(node.loc.file, node.loc.line, node.loc.col)] * len(kinds)

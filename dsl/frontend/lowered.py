@@ -8,10 +8,11 @@ from .. import types
 
 
 class Writeback(NamedTuple):
-    """A scalar field of a struct argument that the kernel assigned to: one of the extra results, to be stored by the caller.
+    """A scalar field of a struct argument that the kernel assigned to: one of the extra results, to be stored by the
+    caller.
 
-    `argument` is the argument's number and `path` the fields that lead to it (`params.net.w` is ("net", "w")); `leaf` is its
-    number among the leaves of all arguments.
+    `argument` is the argument's number and `path` the fields that lead to it (`params.net.w` is ("net", "w")); `leaf`
+    is its number among the leaves of all arguments.
     """
 
     argument: int
@@ -21,7 +22,8 @@ class Writeback(NamedTuple):
 
 
 class Lowered(NamedTuple):
-    """The function `entry` of `module_text` takes the leaves of `arg_types` (then, iff `errors` is not empty, the error cell).
+    """The function `entry` of `module_text` takes the leaves of `arg_types` (then, iff `errors` is not empty, the
+    error cell).
 
     It returns the leaves of `result_type`, then for each of `writebacks` the new value of that leaf of the arguments.
     """

@@ -33,7 +33,7 @@ class Conflict(Value):
 class ObjectValue(Value):
     """A reference to a mutable struct. Its fields are pseudo-variables of the state, named by `slot`."""
 
-    __slots__ = ("number", "cls")
+    __slots__ = ("cls", "number")
 
     def __init__(self, number: int, cls: type) -> None:
         super().__init__(types.Literal(cls))
@@ -62,7 +62,7 @@ class State:
     `exits`: for each way to leave that may have been taken, an i1, or True where it surely was. `dead`: one surely was.
     """
 
-    __slots__ = ("vars", "flags", "where", "exits", "dead")
+    __slots__ = ("dead", "exits", "flags", "vars", "where")
 
     def __init__(self) -> None:
         self.vars: dict[str, Value] = {}
@@ -120,14 +120,19 @@ def representable(value: object, type_: types.Scalar) -> bool:
         original = complex(value)
     except OverflowError:
         return False
-    return all(a == b or (math.isnan(a) and math.isnan(b)) for a, b in ((converted.real, original.real), (converted.imag, original.imag)))
+    return all(
+        a == b or (math.isnan(a) and math.isnan(b))
+        for a, b in ((converted.real, original.real), (converted.imag, original.imag))
+    )
 
 
-def join_scalars(a: types.Scalar, b: types.Scalar, a_const: object = UNKNOWN, b_const: object = UNKNOWN) -> types.Scalar:
+def join_scalars(
+    a: types.Scalar, b: types.Scalar, a_const: object = UNKNOWN, b_const: object = UNKNOWN
+) -> types.Scalar:
     """The type of a variable that is an `a` on one path and a `b` on another.
 
-    A Python number that is known and that the sized type holds exactly takes that type: `s = 0.0`, then `s += x[i]` with a
-    float32 array, is a float32. One that is not known is taken as wide as it is.
+    A Python number that is known and that the sized type holds exactly takes that type: `s = 0.0`, then `s += x[i]`
+    with a float32 array, is a float32. One that is not known is taken as wide as it is.
     """
     if a is b:
         return a
@@ -169,7 +174,9 @@ def join(a: Value, b: Value) -> types.Type | None:
     if isinstance(a.type, types.Scalar) and isinstance(b.type, types.Scalar):
         return join_scalars(a.type, b.type, a.const, b.const)
     if isinstance(a, (TupleValue, StructValue)) and isinstance(b, (TupleValue, StructValue)) and type(a) is type(b):
-        if len(a.elements) != len(b.elements) or (isinstance(a, StructValue) and isinstance(b, StructValue) and a.cls is not b.cls):
+        if len(a.elements) != len(b.elements) or (
+            isinstance(a, StructValue) and isinstance(b, StructValue) and a.cls is not b.cls
+        ):
             return None
         joined = [join(x, y) for x, y in zip(a.elements, b.elements)]
         if None in joined:

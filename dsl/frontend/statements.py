@@ -1,7 +1,7 @@
 """Statements: assignments, returns, assertions, and the order in which a block runs until something leaves it.
 
-A block is emitted statement by statement. After one that may have left the block (a `return` in a branch, a failed check)
-the rest goes into the side of an scf.if that is taken when it has not: nothing runs after a return.
+A block is emitted statement by statement. After one that may have left the block (a `return` in a branch, a failed
+check) the rest goes into the side of an scf.if that is taken when it has not: nothing runs after a return.
 """
 
 from __future__ import annotations
@@ -32,18 +32,23 @@ class Statements(Expressions):
                 if isinstance(item, nodes.If):
                     if self._if(item, rest, live_out):
                         return
+                elif isinstance(item, nodes.Assert):
+                    self._assert(item, rest, live_out)
+                    return
                 else:
                     self.statement(item)
             except Unreached as unreached:
-                # Python raises here. On a path that is taken that is a compile error; while the types of a loop are being
-                # found it may be that an earlier iteration, not yet known of, assigns the variable.
+                # Python raises here, so this is a compile error, except while the types of a loop are being found:
+                # it may be that an earlier iteration, not yet known of, assigns the variable.
                 self.unit.pending.append(unreached.error)
                 self.state.leave(ERROR)
             if self.go_on(rest, live_out):
                 return
 
     def go_on(self, rest: Sequence[nodes.Statement], live_out: Names) -> bool:
-        """After a statement: whether the rest is done with, because nothing of it runs or because it was emitted here."""
+        """After a statement: whether the rest is done with, because nothing of it runs or because it was emitted
+        here.
+        """
         if self.state.dead:
             self.b.must_leave = False
             return True
@@ -91,6 +96,7 @@ class Statements(Expressions):
             self.block([*(node.body if test.const else node.orelse), *rest], live_out)
             return True
         if self.b.must_leave:
+
             def tested() -> None:
                 if not self._if_tested(node, test, rest, live_out) and not self.go_on(rest, live_out):
                     self.block(rest, live_out)
@@ -133,7 +139,9 @@ class Statements(Expressions):
         self.state.leave(RETURN)
 
     def snapshot(self, value: Value) -> Value:
-        """What a return keeps of a value: of an object of this function what its fields hold, of the caller's the object."""
+        """What a return keeps of a value: of an object of this function what its fields hold, of the caller's the
+        object.
+        """
         if isinstance(value, ObjectValue) and value.number not in self.parameter_objects:
             parts = self.parts(value)
             assert parts is not None
@@ -150,14 +158,28 @@ class Statements(Expressions):
     def _continue(self, node: nodes.Continue) -> None:
         self.state.leave(CONTINUE)
 
-    def _assert(self, node: nodes.Assert) -> None:
-        test = self.condition(node.test)
-        if test.known and test.const:
-            return
-        message = "" if node.msg is None else self._message(node.msg)
-        self.b.check(self.b.ir(test), "AssertionError", message)
-        if test.known:
+    def _assert(self, node: nodes.Assert, rest: Sequence[nodes.Statement], live_out: Names) -> None:
+        """An assertion, and the rest of the block, which only runs where it holds."""
+        with self.b.at(node.loc):
+            test = self.condition(node.test)
+            message = "" if node.msg is None else self._message(node.msg)
+            number = self.b.shared.record("AssertionError", message, node.loc)
+
+        def failed() -> None:
+            with self.b.at(node.loc):
+                self.b.store_error(self.b.i64(number))
             self.state.leave(ERROR)
+
+        def emit() -> None:
+            if test.known:
+                if test.const:
+                    self.block(rest, live_out)
+                else:
+                    failed()
+            else:
+                self.branch(self.b.ir(test), lambda: self.block(rest, live_out), failed, live_out)
+
+        self.checked(emit, live_out)
 
     def _message(self, node: nodes.Expression) -> str:
         value = self.evaluate(node)
@@ -205,7 +227,9 @@ class Statements(Expressions):
 
     def _store(self, owner: Value, index: list[object], value: Value) -> None:
         if not isinstance(owner.type, types.ArrayType):
-            raise self.b.error(f"the elements of {self.type_of(owner)} cannot be assigned to", "only those of arrays can")
+            raise self.b.error(
+                f"the elements of {self.type_of(owner)} cannot be assigned to", "only those of arrays can"
+            )
         arrays.store(self.b, owner, index, value)
 
     def _unpacked(self, value: Value, count: int) -> Sequence[Value]:
@@ -266,7 +290,9 @@ class Statements(Expressions):
             owner = self.forced(target.value)
             index = self.index(target.index)
             if not isinstance(owner.type, types.ArrayType):
-                raise self.b.error(f"the elements of {self.type_of(owner)} cannot be assigned to", "only those of arrays can")
+                raise self.b.error(
+                    f"the elements of {self.type_of(owner)} cannot be assigned to", "only those of arrays can"
+                )
             element = arrays.load(self.b, owner, index)
             value = self.evaluate(node.value)
             if isinstance(element.type, types.ArrayType):
@@ -311,9 +337,13 @@ class Statements(Expressions):
         if scalar is None:
             return value
         if not isinstance(value.type, types.Scalar):
-            raise self.b.error(f"{self.type_of(value)} is annotated as {scalar}", "correct the annotation, or the value")
+            raise self.b.error(
+                f"{self.type_of(value)} is annotated as {scalar}", "correct the annotation, or the value"
+            )
         order = "biufc"
-        if order.index(value.type.kind) > order.index(scalar.kind) and not (value.type.kind == "u" and scalar.kind == "i"):
+        if order.index(value.type.kind) > order.index(scalar.kind) and not (
+            value.type.kind == "u" and scalar.kind == "i"
+        ):
             raise self.b.error(
                 f"{value.type} does not become {scalar} without loss", f"convert it yourself: {scalar}(...)"
             )
@@ -336,4 +366,3 @@ def scalar_annotation(annotation: object) -> types.Scalar | None:
             except TypeError:
                 return None
     return None
-

@@ -1,7 +1,8 @@
 """Structs: attributes of values, objects (mutable dataclasses), and making structs in a kernel.
 
-A frozen dataclass or NamedTuple is a value. A mutable dataclass is an object with an identity, as in Python: two names may be
-one object. Its fields are pseudo-variables of the state, so that branches and loops carry them as they carry variables.
+A frozen dataclass or NamedTuple is a value. A mutable dataclass is an object with an identity, as in Python: two
+names may be one object. Its fields are pseudo-variables of the state, so that branches and loops carry them as they
+carry variables.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Structs(Loops):
             if isinstance(member, property) and member.fget is not None:
                 return self.call_function(member.fget, [owner], {})
             raise self.b.error(
-                f"{owner.cls.__name__} has no field `{name}`", f"its fields are {', '.join(names)}", errors.KernelAttributeError
+                f"{owner.cls.__name__} has no field `{name}`",
+                f"its fields are {', '.join(names)}",
+                errors.KernelAttributeError,
             )
         if isinstance(owner, StructValue):
             return owner.elements[names.index(name)]
@@ -98,7 +101,9 @@ class Structs(Loops):
                 errors.KernelAttributeError,
             )
         if not isinstance(owner, ObjectValue):
-            raise self.b.error(f"the attributes of {self.type_of(owner)} cannot be assigned to", cls=errors.KernelAttributeError)
+            raise self.b.error(
+                f"the attributes of {self.type_of(owner)} cannot be assigned to", cls=errors.KernelAttributeError
+            )
         old = self._field(owner, name)
         given = self.parameter_objects.get(owner.number)
         if given is not None:
@@ -112,16 +117,18 @@ class Structs(Loops):
             if "biufc".index(value.type.kind) <= "biufc".index(field.kind):
                 return casts.convert(self.b, value, field)
             raise self.b.error(
-                f"a {value.type} cannot be stored in field `{name}` of {owner.cls.__name__}, which holds {field.strong}",
+                f"a {value.type} does not fit field `{name}` of {owner.cls.__name__}, which holds {field.strong}",
                 "convert it, or pass a struct whose field holds such a number",
             )
         if field == types.none or field is None:
-            raise self.b.error(f"field `{name}` of {owner.cls.__name__} was None when the kernel was called and stays so")
+            raise self.b.error(
+                f"field `{name}` of {owner.cls.__name__} was None when the kernel was called and stays so"
+            )
         if self.unit.is_entry(self):
             if value is old:
                 return value
             raise self.b.error(
-                f"field `{name}` of {owner.cls.__name__} belongs to the caller: it cannot be made another {self.type_of(old)}",
+                f"field `{name}` of {owner.cls.__name__} belongs to the caller, and stays the one it is",
                 f"assign to its elements, `.{name}[:] = ...`, or return a new struct",
             )
         raise MustInline
@@ -145,13 +152,21 @@ class Structs(Loops):
         return StructValue(cls, tuple(given))
 
     def bound(
-        self, what: str, names: Sequence[str], args: Sequence[Value], kwargs: dict[str, Value], defaults: dict[str, object],
-        keyword_only: int = 0, positional_only: int = 0,
+        self,
+        what: str,
+        names: Sequence[str],
+        args: Sequence[Value],
+        kwargs: dict[str, Value],
+        defaults: dict[str, object],
+        keyword_only: int = 0,
+        positional_only: int = 0,
     ) -> list[Value]:
         """The arguments in the order of the parameters, with defaults filled in."""
         positional = len(names) - keyword_only
         if len(args) > positional:
-            raise self.b.error(f"{what} takes {positional} positional argument{'s' * (positional != 1)}, {len(args)} given")
+            raise self.b.error(
+                f"{what} takes {positional} positional argument{'s' * (positional != 1)}, {len(args)} given"
+            )
         values = dict(zip(names, args))
         for name, value in kwargs.items():
             if name not in names[positional_only:]:
@@ -161,7 +176,9 @@ class Structs(Loops):
             values[name] = value
         missing = [name for name in names if name not in values and name not in defaults]
         if missing:
-            raise self.b.error(f"{what} misses {', '.join(f'`{m}`' for m in missing)}", f"its parameters are {', '.join(names)}")
+            raise self.b.error(
+                f"{what} misses {', '.join(f'`{m}`' for m in missing)}", f"its parameters are {', '.join(names)}"
+            )
         return [values[name] if name in values else literal(self.b, defaults[name]) for name in names]
 
 

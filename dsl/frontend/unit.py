@@ -1,4 +1,6 @@
-"""One module in the making: the functions in it, which kernels are being emitted, and how a kernel becomes a function."""
+"""One module in the making: the functions in it, which kernels are being emitted, and how a kernel becomes a
+function.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ class Unit:
 
         if isinstance(function, Kernel):
             return function
-        if isinstance(function, FunctionType) and function.__module__.split(".")[0] not in _LIBRARIES:
+        if isinstance(function, FunctionType) and (function.__module__ or "").split(".")[0] not in _LIBRARIES:
             return as_kernel(function)
         return None
 
@@ -161,7 +163,13 @@ class Unit:
         return function
 
     def _fill(
-        self, function: Function, kernel: Kernel, arg_types: tuple[types.Type, ...], block: ir.Block, loc: Loc, is_entry: bool
+        self,
+        function: Function,
+        kernel: Kernel,
+        arg_types: tuple[types.Type, ...],
+        block: ir.Block,
+        loc: Loc,
+        is_entry: bool,
     ) -> None:
         """Emit the body, the return, and what the signature turns out to be."""
         arguments = list(block.arguments)
@@ -195,9 +203,7 @@ class Unit:
         function.results = [r.type for r in results]
         function.op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, function.results))
 
-    def _owned(
-        self, emitter: Emitter, leaf: ir.Value, kind: types.Type, block: ir.Block, is_entry: bool
-    ) -> ir.Value:
+    def _owned(self, emitter: Emitter, leaf: ir.Value, kind: types.Type, block: ir.Block, is_entry: bool) -> ir.Value:
         """A result that its receiver may own: an array of the caller's is copied, or the callee inlined."""
         if not isinstance(kind, types.ArrayType) or not belongs_to_caller(leaf, block):
             return leaf
@@ -208,7 +214,9 @@ class Unit:
     # --- the module
 
     def drop_unused(self, entry: Function) -> None:
-        """Erase the functions that nothing calls: those of attempts that were thrown away, and declarations only they used."""
+        """Erase the functions that nothing calls: those of attempts that were thrown away, and declarations only they
+        used.
+        """
         table: dict[str, ir.Operation] = {}
         for op in self.shared.module.body.operations:
             table[ir.StringAttr(op.attributes["sym_name"]).value] = op.operation
@@ -219,18 +227,22 @@ class Unit:
             if symbol in used:
                 continue
             used.add(symbol)
-            callees: list[str] = []
-
-            def visit(op: ir.Operation) -> ir.WalkResult:
-                if op.name == "func.call":
-                    callees.append(ir.FlatSymbolRefAttr(op.attributes["callee"]).value)
-                return ir.WalkResult.ADVANCE
-
-            table[symbol].walk(visit)
-            todo += callees
+            todo += _callees(table[symbol])
         for symbol, op in table.items():
             if symbol not in used:
                 op.erase()
+
+
+def _callees(function: ir.Operation) -> list[str]:
+    found: list[str] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "func.call":
+            found.append(ir.FlatSymbolRefAttr(op.attributes["callee"]).value)
+        return ir.WalkResult.ADVANCE
+
+    function.walk(visit)
+    return found
 
 
 _LIBRARIES = frozenset(("numpy", "scipy", "math", "cmath", "builtins"))

@@ -1,9 +1,10 @@
 """What expressions are while a kernel is compiled (`Value`), and where their operations go (`Builder`).
 
-A value has a type of `dsl.types` and either the MLIR values of its leaves, or a Python constant from which they are made when
-they are needed. The operation library (scalars, mathlib, arrays, elementwise, reductions, linalg) takes and returns `Value`s;
-it appends operations at the ambient MLIR insertion point, with the ambient location, and asks the `Builder` for the rest.
-The visitor (emit, control_flow, calls, structs) owns names, scopes, control flow and tuples. It relies on this of the library:
+A value has a type of `dsl.types` and either the MLIR values of its leaves, or a Python constant from which they are
+made when they are needed. The operation library (scalars, mathlib, arrays, elementwise, reductions, linalg) takes and
+returns `Value`s; it appends operations at the ambient MLIR insertion point, with the ambient location, and asks the
+`Builder` for the rest. The visitor (see emitter) owns names, scopes, control flow and tuples.
+It relies on this of the library:
 
     scalars.binary(b, op, left, right)      scalars.unary(b, op, operand)      scalars.compare(b, op, left, right)
     scalars.truth(b, value) -> Value        a bool_; what `if`, `not`, `and`, `or` ask of a scalar
@@ -11,14 +12,15 @@ The visitor (emit, control_flow, calls, structs) owns names, scopes, control flo
     elementwise.binary / unary / compare    the same where an operand is an array; they return a lazy Value
     mathlib.find(python_object)             the row of a function such as math.sin, np.sin, abs, dsl.zeros, or None
     mathlib.call(b, row, args, kwargs) -> Value       args: list[Value], kwargs: dict[str, Value]
-    arrays.load(b, array, index) -> Value             index: list of Value, SliceValue, ELLIPSIS or NEWAXIS; a view or a scalar
+    arrays.load(b, array, index) -> Value             index: Values, SliceValues, ELLIPSIS, NEWAXIS; a view or scalar
     arrays.store(b, array, index, value)              element or slice, with broadcasting
     arrays.from_elements(b, nested list of Values) -> Value       a list literal
     arrays.attribute(b, array, name) -> Value | None              shape size ndim dtype T real imag ...
     arrays.method(b, array, name) -> callable(b, array, args, kwargs) | None      sum mean copy reshape ...
     linalg.matmul(b, left, right) -> Value
 
-The visitor calls `value.force(b)` before a value gets a name, is passed or is returned: lazy array expressions become arrays then.
+The visitor calls `value.force(b)` before a value gets a name, is passed or is returned: lazy array expressions become
+arrays then.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ from mlir import ir
 from .. import errors, types
 
 if TYPE_CHECKING:
+    from mlir.ir import Type as IrType  # by other names, as the classes here have a method `ir`
+    from mlir.ir import Value as IrValue
+
     from ..syntax.loc import Loc
 
 
@@ -48,18 +53,19 @@ UNKNOWN = _Unknown()
 
 
 class Value:
-    """A typed value: `leaves` (one MLIR value a leaf of the type) or `const`, a Python object known when compiling, or both.
+    """A typed value: `leaves` (one MLIR value a leaf of the type) or `const`, a Python object known when compiling,
+    or both.
 
-    `nonneg` says of an int that it is never negative, so that indexing need not test for wrapping.
-    A scalar of type bool_ is an i1; in memory it is an i8. An array's leaf may have a more precise layout than `type.mlir`
-    says (a slice with unit inner stride): the visitor casts it where types must agree.
-    Immutable; subclasses: TupleValue here, StructValue in structs, lazy array expressions in elementwise.
+    `nonneg` says of an int that it is never negative, so that indexing need not test for wrapping. A scalar of type
+    bool_ is an i1; in memory it is an i8. An array's leaf may have a more precise layout than `type.mlir` says (a
+    slice with unit inner stride): the visitor casts it where types must agree. Immutable; subclasses: TupleValue
+    here, StructValue in structs, lazy array expressions in elementwise.
     """
 
-    __slots__ = ("type", "leaves", "const", "nonneg")
+    __slots__ = ("const", "leaves", "nonneg", "type")
 
     def __init__(
-        self, type_: types.Type, leaves: tuple[ir.Value, ...] | None = None, const: Any = UNKNOWN, nonneg: bool = False
+        self, type_: types.Type, leaves: tuple[IrValue, ...] | None = None, const: Any = UNKNOWN, nonneg: bool = False
     ) -> None:
         self.type = type_
         self.leaves = leaves
@@ -72,7 +78,7 @@ class Value:
         return self.const is not UNKNOWN
 
     @property
-    def ir(self) -> ir.Value:
+    def ir(self) -> IrValue:
         """The one leaf of a value that has been emitted; `Builder.ir` also makes constants."""
         assert self.leaves is not None and len(self.leaves) == 1, f"{self} has no single leaf"
         return self.leaves[0]
@@ -103,7 +109,7 @@ class TupleValue(Value):
 class SliceValue:
     """`lower:upper:step` in an index; None for a part that is left out."""
 
-    __slots__ = ("lower", "upper", "step")
+    __slots__ = ("lower", "step", "upper")
 
     def __init__(self, lower: Value | None, upper: Value | None, step: Value | None) -> None:
         self.lower, self.upper, self.step = lower, upper, step
@@ -135,13 +141,19 @@ def constant(value: Any) -> Value:
 class Record:
     """One place where a kernel may raise: the exception's class name, its message, where."""
 
-    __slots__ = ("exc", "message", "loc")
+    __slots__ = ("exc", "loc", "message")
 
     def __init__(self, exc: str, message: str, loc: Loc) -> None:
         self.exc, self.message, self.loc = exc, message, loc
 
     def as_dict(self) -> dict[str, Any]:
-        return {"exc": self.exc, "message": self.message, "file": self.loc.file, "line": self.loc.line, "col": self.loc.col}
+        return {
+            "exc": self.exc,
+            "message": self.message,
+            "file": self.loc.file,
+            "line": self.loc.line,
+            "col": self.loc.col,
+        }
 
 
 class Shared:
@@ -152,11 +164,11 @@ class Shared:
         self.options = options
         self.boundscheck = bool(getattr(options, "boundscheck", False))
         self.records: list[Record] = []
-        self.declared: dict[str, ir.Type] = {}
-        self._types: dict[str, ir.Type] = {}
+        self.declared: dict[str, IrType] = {}
+        self._types: dict[str, IrType] = {}
         self._record_ids: dict[tuple[str, str, Any], int] = {}
 
-    def type(self, text: str) -> ir.Type:
+    def type(self, text: str) -> IrType:
         """An MLIR type by its spelling."""
         found = self._types.get(text)
         if found is None:
@@ -176,7 +188,7 @@ class Shared:
 class Builder:
     """Where the operations of one function go. Wherever it takes or gives a plain MLIR value it says `ir`."""
 
-    def __init__(self, shared: Shared, loc: Loc, error_cell: ir.Value | None) -> None:
+    def __init__(self, shared: Shared, loc: Loc, error_cell: IrValue | None) -> None:
         self.shared = shared
         self.boundscheck = shared.boundscheck
         self.loc = loc
@@ -204,29 +216,31 @@ class Builder:
 
     # --- types and constants
 
-    def type(self, type_: types.Scalar | types.ArrayType) -> ir.Type:
+    def type(self, type_: types.Scalar | types.ArrayType) -> IrType:
         """The MLIR type of a leaf."""
         return self.shared.type(type_.mlir)
 
-    def storage(self, type_: types.Scalar) -> ir.Type:
+    def storage(self, type_: types.Scalar) -> IrType:
         """The MLIR element type of arrays of these."""
         return self.shared.type(type_.storage)
 
-    def index(self, value: int) -> ir.Value:
+    def index(self, value: int) -> IrValue:
         """A constant of MLIR's index type."""
         return self._constant("index", value)
 
-    def i1(self, value: bool) -> ir.Value:
+    def i1(self, value: bool) -> IrValue:
         return self._constant("i1", int(value))
 
-    def i64(self, value: int) -> ir.Value:
+    def i64(self, value: int) -> IrValue:
         return self._constant("i64", value)
 
-    def _constant(self, type_text: str, value: int) -> ir.Value:
+    def _constant(self, type_text: str, value: int) -> IrValue:
         type_ = self.shared.type(type_text)
-        return ir.Operation.create("arith.constant", [type_], attributes={"value": ir.IntegerAttr.get(type_, value)}).result
+        return ir.Operation.create(
+            "arith.constant", [type_], attributes={"value": ir.IntegerAttr.get(type_, value)}
+        ).result
 
-    def number(self, value: Any, type_: types.Scalar) -> ir.Value:
+    def number(self, value: Any, type_: types.Scalar) -> IrValue:
         """The constant `value` as an MLIR value of a scalar type; integers must fit."""
         mlir_type = self.type(type_)
         attribute: ir.Attribute
@@ -244,14 +258,16 @@ class Builder:
             low, high = (0, 2**type_.bits) if type_.kind == "u" else (-(2 ** (type_.bits - 1)), 2 ** (type_.bits - 1))
             if not low <= value < high:
                 raise self.error(
-                    f"the integer {value} does not fit {type_.strong}", "use a float, or a type that holds it", errors.KernelValueError
+                    f"the integer {value} does not fit {type_.strong}",
+                    "use a float, or a type that holds it",
+                    errors.KernelValueError,
                 )
             if value >= 2 ** (type_.bits - 1):
                 value -= 2**type_.bits  # MLIR integers are signless
             attribute = ir.IntegerAttr.get(mlir_type, value)
         return ir.Operation.create("arith.constant", [mlir_type], attributes={"value": attribute}).result
 
-    def ir(self, value: Value) -> ir.Value:
+    def ir(self, value: Value) -> IrValue:
         """The MLIR value of a scalar or an array; a constant is made here."""
         if value.leaves is not None:
             return value.ir
@@ -264,11 +280,12 @@ class Builder:
 
     # --- errors at run time
 
-    def check(self, ok: ir.Value, exc: str, message: str, soft: bool = False) -> None:
+    def check(self, ok: IrValue, exc: str, message: str, soft: bool = False) -> None:
         """Where `ok` (an i1) is false at run time, record an error at the current place; the first one of a call wins.
 
-        The function is left after the current statement. What the statement still does must be safe, but its values do not
-        matter. A soft check does not leave: all that follows must be safe whatever happens (bounds checks, which guard).
+        The function is left after the current statement. What the statement still does must be safe, but its values
+        do not matter. A soft check does not leave: all that follows must be safe whatever happens (bounds checks,
+        which guard).
         """
         from mlir.dialects import arith, scf
 
@@ -281,7 +298,7 @@ class Builder:
             self.store_error(self.i64(number))
             scf.YieldOp([])
 
-    def store_error(self, number: ir.Value) -> None:
+    def store_error(self, number: IrValue) -> None:
         """Put an error number into the cell unless one is there."""
         from mlir.dialects import arith, memref
 
@@ -293,7 +310,7 @@ class Builder:
 
     # --- C functions
 
-    def declare(self, name: str, params: list[ir.Type], results: list[ir.Type]) -> None:
+    def declare(self, name: str, params: list[IrType], results: list[IrType]) -> None:
         """Make sure that the module has a private declaration of a C function."""
         type_ = ir.FunctionType.get(params, results)
         if name not in self.shared.declared:
@@ -309,7 +326,7 @@ class Builder:
                 )
             self.shared.declared[name] = type_
 
-    def call_c(self, name: str, args: list[ir.Value], result: ir.Type) -> ir.Value:
+    def call_c(self, name: str, args: list[IrValue], result: IrType) -> IrValue:
         """Call a C function, declaring it."""
         self.declare(name, [a.type for a in args], [result])
         return ir.Operation.create(

@@ -1,7 +1,8 @@
-"""Runs a kernel through the front-end and the CPU lowering only, without driver and cache, and compares it with plain Python.
+"""Runs a kernel through the front-end and the CPU lowering only, without driver and cache, and compares it with plain
+Python.
 
-`run(fn, *args, **options)` compiles the function for the types of its arguments and calls it; array arguments are changed in
-place and the fields of mutable structs are written back, as the driver does it.
+`run(fn, *args, **options)` compiles the function for the types of its arguments and calls it; array arguments are
+changed in place and the fields of mutable structs are written back, as the driver does it.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def run(fn: Any, *args: Any, **options: bool) -> Any:
 
 
 def check(fn: Any, *args: Any, **options: bool) -> Any:
-    """Run compiled and in plain Python on copies of the arguments: results and what became of the arguments must agree."""
+    """Run compiled and in plain Python on copies of the arguments: results and what became of the arguments must
+    agree.
+    """
     mine, theirs = copy.deepcopy(args), copy.deepcopy(args)
     with np.errstate(all="ignore"):
         expected = (fn.fn if isinstance(fn, Kernel) else fn)(*theirs)

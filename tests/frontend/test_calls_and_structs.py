@@ -277,7 +277,8 @@ def objects_in_branch(p):
 
 
 @pytest.mark.parametrize("kernel", [
-    calls, call_of_tuple, call_in_loop, aliases, returns_argument, returns_view, constants, dtype_of_argument, points, pairs,
+    calls, call_of_tuple, call_in_loop, aliases, returns_argument, returns_view, constants, dtype_of_argument, points,
+    pairs,
 ], ids=lambda k: k.__name__)  # fmt: skip
 def test_on_array(kernel):
     check(kernel, X)
@@ -353,7 +354,7 @@ def test_argument_field_keeps_its_type():
     def kernel(p):
         p.n = 1.5
 
-    refused(kernel, make_params(), match="cannot be stored in field `n`")
+    refused(kernel, make_params(), match="does not fit field `n`")
 
 
 def test_argument_array_field_is_not_replaced():

@@ -216,7 +216,7 @@ def previous_value(x):
     s = 0.0
     for i in range(len(x)):
         if i > 0:
-            s += previous * x[i]
+            s += previous * x[i]  # noqa: F821
         previous = x[i]
     return s
 
@@ -264,7 +264,7 @@ def enumerated(x):
         s += i * v
     for i, v in enumerate(x, 10):
         s += i * v
-    for a, b in zip(x, x[1:]):
+    for a, b in zip(x, x[1:]):  # noqa: RUF007
         s += a * b
     for v in reversed(x):
         s = s * 0.5 + v
@@ -334,11 +334,12 @@ def guarded_while(x):
 
 
 KERNELS = [
-    total, product, stop_at_negative, running_maximum, branch_on_carried, nested_sum, carried_index, loop_variable_after,
-    variable_after_plain, assigned_in_loop, return_in_nested, nested_continue_break, while_with_else_paths, early_return_types,
-    shadowed, reassigned_loop_variable, after_if_both, sequential_returns, tuple_loop, tuple_loop_exits, while_true_return,
-    previous_value, swap_in_loop, chained, conditional_expressions, short_circuit, or_value, enumerated, arrays_in_loop,
-    loop_of_loops, return_none, deep_exit, guarded_while,
+    total, product, stop_at_negative, running_maximum, branch_on_carried, nested_sum, carried_index,
+    loop_variable_after, variable_after_plain, assigned_in_loop, return_in_nested, nested_continue_break,
+    while_with_else_paths, early_return_types, shadowed, reassigned_loop_variable, after_if_both,
+    sequential_returns, tuple_loop, tuple_loop_exits, while_true_return, previous_value, swap_in_loop, chained,
+    conditional_expressions, short_circuit, or_value, enumerated, arrays_in_loop, loop_of_loops, return_none,
+    deep_exit, guarded_while,
 ]  # fmt: skip
 
 
@@ -353,7 +354,8 @@ def test_while_of_scalar():
 
 
 @pytest.mark.parametrize("start,stop,step", [
-    (0, 10, 3), (0, 9, 3), (10, 0, -3), (10, 0, -1), (0, 0, 1), (5, 0, 1), (0, 5, -1), (3, 4, 100), (-3, 4, 2), (4, -3, -7),
+    (0, 10, 3), (0, 9, 3), (10, 0, -3), (10, 0, -1), (0, 0, 1), (5, 0, 1), (0, 5, -1), (3, 4, 100), (-3, 4, 2),
+    (4, -3, -7),
 ])  # fmt: skip
 def test_ranges(start, stop, step):
     def dynamic(a, b, c):

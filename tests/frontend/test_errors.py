@@ -252,7 +252,7 @@ def test_missing_return():
 
 def test_unassigned():
     def kernel(x):
-        y = x + z
+        y = x + z  # noqa: F821
         z = 1
         return y
 

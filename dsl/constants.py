@@ -33,6 +33,7 @@ def resolve(kernel: Kernel, name: str, loc: Loc | None = None) -> Any:
 
     Raises KernelNameError where there is none and ClosureConstantError where it is no compile-time constant.
     """
+    _refuse_mangled(kernel, name, loc)
     value = _lookup(kernel.fn, name)
     if value is _MISSING:
         import builtins
@@ -44,6 +45,15 @@ def resolve(kernel: Kernel, name: str, loc: Loc | None = None) -> Any:
             hint = "assign it before the kernel is first called"
         raise KernelNameError(f"the name `{name}` is not defined", loc, hint)
     return admit(value, name, loc)
+
+
+def _refuse_mangled(kernel: Kernel, name: str, loc: Loc | None) -> None:
+    """Within a class Python reads `__name` as `_Class__name`; rather than do so, too, we say so."""
+    if name.startswith("__") and not name.endswith("__"):
+        code = kernel.fn.__code__
+        meant = next((n for n in (*code.co_names, *code.co_freevars) if n != name and n.endswith(name)), None)
+        if meant is not None:
+            raise KernelNameError(f"`{name}` is `{meant}` within a class", loc, "give it a name without `__` in front")
 
 
 def attribute(owner: Any, attr: str, what: str, loc: Loc | None = None) -> Any:

@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
 import pytest
@@ -206,6 +206,60 @@ def test_from_a_script_to_another_process(tmp_path: Path) -> None:
     assert f.source.text.startswith("def f(x):")
     assert errors.source_line(f.source.file, f.source.line) == "def f(x):"
     assert f.resolve("N") == 3 and f.resolve("g").fn(2.5) == 2 and g.fn.__globals__["f"] is f
+    assert f(2.5) == 5 and again(f)(3.5) == 6
+
+
+# --- called -------------------------------------------------------------------------------------------------------
+
+
+def test_called_as_its_function() -> None:
+    assert scaled(2.0) == scaled.fn(2.0) == 5.0
+    assert scaled(x=2.0, z=1.0) == 6.0
+    assert checked(1.0) == 3.0
+    assert dsl.kernel(lambda x: x * x)(3.0) == 9.0
+
+
+def test_a_global_that_is_rebound_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scaled(1.0) == 3.0
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 5.0)
+    assert scaled(1.0) == 6.0
+    monkeypatch.undo()
+    assert scaled(1.0) == 3.0
+
+
+def test_errors_of_a_source_text_show_its_lines() -> None:
+    k = dsl.kernel(source="def f(x):\n    y = x\n    return y + 'text'\n")
+    with pytest.raises(errors.KernelTypeError, match=r">:3:12\n   \|  return y \+ 'text'\n   \|         \^+"):
+        k(1.0)
+
+
+def test_a_wrapper_is_not_taken_for_what_it_wraps() -> None:
+    def square(x):
+        return x * x
+
+    assert dsl.autodiff(dsl.Reverse, square, dsl.Active(3.0)) == ((6.0,),)
+    k = dsl.kernel(square)
+    assert dsl.autodiff(dsl.Reverse, k, dsl.Active(3.0)) == ((6.0,),)
+
+    @wraps(k)
+    def double(x):
+        return 2 * x
+
+    assert dsl.autodiff(dsl.Reverse, double, dsl.Active(3.0)) == ((2.0,),)
+
+
+def test_name_mangling_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "__secret", 1.0)
+    monkeypatch.setitem(globals(), "_Mangles__secret", 2.0)
+
+    class Mangles:
+        @dsl.kernel
+        def method(x):
+            return x * __secret  # noqa: F821
+
+    assert Mangles.method.fn(1.0) == 2.0
+    with pytest.raises(errors.KernelNameError, match="`_Mangles__secret` within a class"):
+        Mangles.method(1.0)
 
 
 # --- the package --------------------------------------------------------------------------------------------------

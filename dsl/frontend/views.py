@@ -99,7 +99,7 @@ def _expanded_type(
     """The type that memref.expand_shape demands: within a group each stride is the next one times the next size."""
     source_type = ir.MemRefType(source.type)
     shape = [1 if axis in new_axes else _DYNAMIC for axis in range(len(sizes))]
-    if isinstance(source_type.layout, ir.AffineMapAttr) and source_type.affine_map.n_symbols == 0:
+    if source_type.affine_map == ir.AffineMap.get_identity(source_type.rank):
         return ir.MemRefType.get(shape, b.storage(dtype))
     strides, offset = source_type.get_strides_and_offset()
     new_strides: list[int] = [0] * len(sizes)

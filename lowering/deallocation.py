@@ -50,6 +50,7 @@ _OWNERSHIP = (
 )
 # A buffer goes to the stack if it is at most so large, and all of one function's at most so large together.
 STACK_BUFFER, STACK_FUNCTION = 4096, 65536
+_ALLOCATES = re.compile(r"\bmemref\.alloc\b")
 _RETURNS_ARRAY = re.compile(r"\breturn [^:\n]*: .*memref<")
 _LOOPS = ("scf.for", "scf.while", "affine.for")
 
@@ -59,7 +60,7 @@ def deallocate(module: Module, text: str) -> None:
 
     A function that allocates nothing but returns an array returns one that is not its own: that is copied.
     """
-    if "memref.alloc" not in text and not _RETURNS_ARRAY.search(text):
+    if not _ALLOCATES.search(text) and not _RETURNS_ARRAY.search(text):
         return
     found = _collect(module, "memref.alloc", "memref.dealloc", "memref.load", "bufferization.dealloc")
     if "bufferization.dealloc" in found:

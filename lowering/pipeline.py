@@ -25,6 +25,7 @@ from .options import CpuOptions
 
 # Branches between blocks, which deallocation does not take: made into structured control flow first.
 _BRANCHES = re.compile(r"\bcf\.(br|cond_br|switch)\b")
+_ALLOCATES = re.compile(r"\bmemref\.(alloc|realloc)\b")
 _OTHER_DIALECT = re.compile(r'"(?!llvm\.|builtin\.module")([a-z_]\w*\.[\w.]+)"\(')
 # What a floating-point operation in LLVM IR may have as flags for an option.
 _CONTRACTIBLE = re.compile(r"= (fadd|fsub|fmul|fneg) ")
@@ -115,15 +116,16 @@ def _run(module: Module, *passes: str) -> None:
 def _before(text: str) -> list[str]:
     """What simplifies the program while its structure is still there."""
     passes = ["symbol-dce"]
-    if "tensor<" in text:
+    tensors = "tensor<" in text
+    if tensors:
         passes.append("one-shot-bufferize{bufferize-function-boundaries=1}")
     if "memref.realloc" in text:
         passes.append("expand-realloc")
-    if "memref.alloc" in text and _BRANCHES.search(text):
+    if _ALLOCATES.search(text) and _BRANCHES.search(text):
         passes.append("lift-cf-to-scf")
-    if "linalg." in text:
+    if tensors or "linalg." in text:
         passes.append("convert-linalg-to-loops")
-    if "affine." in text:
+    if tensors or "affine." in text:
         passes.append("lower-affine")
     return [*passes, "canonicalize", "cse", "loop-invariant-code-motion"]
 

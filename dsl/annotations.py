@@ -2,15 +2,17 @@
 
     Const(v)                       no derivative by it
     Active(x)                      a scalar, or a tuple or struct of scalars: its gradient is returned (reverse mode)
-    Duplicated(x, dx)              with a shadow: the tangent (forward mode), or where the gradient is added (reverse mode)
-    DuplicatedNoNeed(x, dx)        the same, where what x holds afterwards does not matter
-    BatchDuplicated(x, (dx, ...))  several shadows at once; BatchDuplicatedNoNeed likewise
-    MixedDuplicated(p, Ref(dp))    a struct or tuple whose scalars accumulate in the Ref and whose arrays in place
+    Duplicated(x, dx)              with a shadow: the tangent (forward mode), or where the gradient is added
+    (reverse mode) DuplicatedNoNeed(x, dx)        the same, where what x holds afterwards does not matter
+    BatchDuplicated(x, (dx, ...))  several shadows at once; BatchDuplicatedNoNeed likewise MixedDuplicated(p,
+    Ref(dp))    a struct or tuple whose scalars accumulate in the Ref and whose arrays in place
 
-The classes themselves say what is wanted of the result (`autodiff(Reverse, f, Active, ...)`). `Duplicated[type]`, with a type of
-`dsl.types` or a Python or NumPy type, is an annotation of a type, for calls that are compiled before there are values.
+The classes themselves say what is wanted of the result (`autodiff(Reverse, f, Active, ...)`). `Duplicated[type]`,
+with a type of `dsl.types` or a Python or NumPy type, is an annotation of a type, for calls that are compiled before
+there are values.
 
-An annotation holds its values and checks nothing but its own form; `dsl.checks` says what does not fit, and how to mend it.
+An annotation holds its values and checks nothing but its own form; `dsl.checks` says what does not fit, and how to
+mend it.
 """
 
 from __future__ import annotations
@@ -96,7 +98,10 @@ class DuplicatedNoNeed(_Shadowed):
 
 
 class MixedDuplicated(_Shadowed):
-    """A struct or tuple of scalars and arrays, and a Ref of its shadow: scalars accumulate in the Ref, arrays in place."""
+    """A struct or tuple of scalars and arrays, and a Ref of its shadow.
+
+    Scalars accumulate in the Ref, arrays in place.
+    """
 
     __slots__ = ()
 

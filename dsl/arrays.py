@@ -1,4 +1,7 @@
-"""Tests of arrays before a call: that compiled code can use them as they lie in memory, and that shadows fit their primals."""
+"""Tests of arrays before a call.
+
+That compiled code can use them as they lie in memory, and that shadows fit their primals.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ def check_array(kernel: Kernel, what: str, array: np.ndarray) -> None:
     if any(stride % size for stride, extent in zip(array.strides, array.shape) if extent > 1):
         _refuse(
             kernel,
-            f"{what} has strides {array.strides} that are not multiples of its item size {size}, as a field of a record array has",
+            f"{what} has strides {array.strides} that are not multiples of its item size {size}, "
+            "as a field of a record array has",
             "pass x.copy()",
         )
 
@@ -52,7 +56,8 @@ def check_shadow_array(
     if primal.flags.c_contiguous and not shadow.flags.c_contiguous:
         _refuse(
             kernel,
-            f"{what} has another layout: strides {shadow.strides}; expected is a C-contiguous array, as its primal is, with strides {primal.strides}",
+            f"{what} has another layout: strides {shadow.strides}; "
+            f"expected is a C-contiguous array, as its primal is, with strides {primal.strides}",
             "make it with np.zeros_like(x), or np.ascontiguousarray(dx)",
         )
     if reverse and not shadow.flags.writeable:
@@ -113,7 +118,8 @@ def check_written(request: Request, written: list[bool], strict: bool) -> None:
         if overlaps_itself(one.array.shape, one.array.strides, one.array.itemsize):
             _refuse(
                 kernel,
-                f"{one.what} has strides {one.array.strides}: several of its elements are one place in memory, and {who} writes to it",
+                f"{one.what} has strides {one.array.strides}: several of its elements are one place in memory, "
+                f"and {who} writes to it",
                 "pass a copy",
             )
     if not strict:

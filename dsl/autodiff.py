@@ -3,8 +3,8 @@
     autodiff(Reverse, f, Active, Active(3.0))                 ((6.0,),)
     autodiff(ForwardWithPrimal, f, Duplicated(3.0, 1.0))      (9.0, 6.0)
 
-This module is the way that every call takes, so it does little: where a runner fits the arguments (see `runner`), it has
-done everything; else `driver` looks at the call in full.
+This module is the way that every call takes, so it does little: where a runner fits the arguments (see `runner`),
+it has done everything; else `driver` looks at the call in full.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from .runner import MISS
 
 
 def autodiff(mode: Mode, f: Any, /, *args: Any) -> Any:
-    """Differentiate `f`. `args` are an annotation class for the result (it may be left out), then one annotation an argument.
+    """Differentiate `f`.
 
-    Reverse returns `(gradients,)`, ReverseWithPrimal `(value, gradients)`: gradients has one slot for each argument, None where it
-    is not Active; those of Duplicated arguments are added to their shadows. Forward returns `(tangent,)`, ForwardWithPrimal
-    `(value, tangent)`, without the tangent where the result is Const.
+    `args` are an annotation class for the result (it may be left out), then one annotation for each argument.
+
+    Reverse returns `(gradients,)`, ReverseWithPrimal `(value, gradients)`: gradients has one slot for each
+    argument, None where it is not Active; those of Duplicated arguments are added to their shadows. Forward returns
+    `(tangent,)`, ForwardWithPrimal `(value, tangent)`, without the tangent where the result is Const.
     """
     for run in _runners(mode, f):
         result = run(args)

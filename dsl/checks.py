@@ -1,7 +1,7 @@
 """What is looked at before anything runs: the form of a call, and each argument and its shadow. Leaves a `Request`.
 
-All refusals name the argument, say what was expected and what was found, and what to do; nothing of the user's has been touched.
-This is the slow path: calls that fit code which is there already do the same tests in their runner.
+All refusals name the argument, say what was expected and what was found, and what to do; nothing of the user's has
+been touched. This is the slow path: calls that fit code which is there already do the same tests in their runner.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def call_request(kernel: Kernel, args: tuple[Any, ...]) -> Request:
         if isinstance(value, Annotation):
             _refuse(
                 kernel,
-                f"argument {index} (`{name}`) is annotated, {type(value).__name__}(...), in a call of the kernel itself",
+                f"argument {index} (`{name}`) is annotated {type(value).__name__}, in a call of the kernel itself",
                 f"pass the value, or ask for a derivative: dsl.autodiff(mode, {kernel.name}, ...)",
             )
         arguments.append(Argument(index, name, None, value, None, _typeof(kernel, index, name, value)))
@@ -178,7 +178,8 @@ def _returns(kernel: Kernel, mode: Mode, returns: type[Annotation]) -> None:
         _refuse_activity(
             kernel,
             f"the result is annotated {name} in combined reverse mode, where its shadow could not be given",
-            "write Active for a scalar; for an array let the kernel write into an argument `y`, and pass Duplicated(y, dy) with dy as the seed",
+            "write Active for a scalar; for an array let the kernel write into an argument `y`, "
+            "and pass Duplicated(y, dy) with dy as the seed",
         )
     if returns is Active:
         _refuse_activity(kernel, "the result is Active in forward mode", "write Duplicated: its tangent is returned")
@@ -212,8 +213,9 @@ def check_result(request: Request, result: types.Type) -> None:
         _refuse_activity(
             kernel,
             f"the result is {result}: reverse mode differentiates a scalar",
-            "for all its derivatives use dsl.jacobian; for one product write the result into an argument `y` and pass Duplicated(y, dy); "
-            "if it does not matter, annotate the result Const",
+            "the derivative of an array is a jacobian: for its product with dy let the kernel write into an argument "
+            "`y` and pass Duplicated(y, dy), for its columns use dsl.Forward; if the result does not matter, annotate "
+            "it Const",
         )
     _refuse_activity(
         kernel,
@@ -295,7 +297,8 @@ def _promote(kernel: Kernel, argument: Argument) -> None:
     argument.promoted = True
     if resolve(kernel.options).type_warning:
         warnings.warn(
-            f"{argument} of {kernel.name} is an Active int, {argument.value!r}, and is taken as float64; write {float(argument.value)!r}",
+            f"{argument} of {kernel.name} is an Active int, {argument.value!r}, and is taken as float64; "
+            f"write {float(argument.value)!r}",
             TypeWarning,
             stacklevel=_outside(),
         )
@@ -358,8 +361,10 @@ def _places(kernel: Kernel, argument: Argument, path: str, type_: types.Type, ho
             name = argument.annotation.__name__ if argument.annotation else ""
             _refuse_activity(
                 kernel,
-                f"`{path}` is a number in {inside}, which is immutable: its gradient cannot be put into a {name} shadow",
-                f"write MixedDuplicated({argument.name}, Ref(d{argument.name})); after the call the Ref's .value is the new shadow",
+                f"`{path}` is a number in {inside}, which is immutable: "
+                f"its gradient cannot be put into a {name} shadow",
+                f"write MixedDuplicated({argument.name}, Ref(d{argument.name})); "
+                "after the call the Ref's .value is the new shadow",
             )
     elif isinstance(type_, types.TupleType):
         for k, element in enumerate(type_.elements):

@@ -1,7 +1,7 @@
 """Compiled code of one request, ready to be called, and all that a runner must know of it.
 
-`Compiled` is made of `meta`, a dictionary that goes through JSON and so through the cache on disk, and of the loaded machine
-code. `encode` and `decode` take the result's type through JSON.
+`Compiled` is made of `meta`, a dictionary that goes through JSON and so through the cache on disk, and of the
+loaded machine code. `encode` and `decode` take the result's type through JSON.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""A request for a derivative as MLIR: a declaration that the passes of `dialects` give a body, and the entry that calls it.
+"""A request for a derivative as MLIR: a declaration, which the passes give a body, and the entry that calls it.
 
-The entry's arguments are the leaves of the kernel's arguments, each with its shadow behind it, then the seeds of fields that the
-kernel overwrites, then the error cell. The seed of an active result is the constant 1, where LLVM sees it.
+The entry's arguments are the leaves of the kernel's arguments, each with its shadow behind it, then the seeds of
+fields that the kernel overwrites, then the error cell. The seed of an active result is the constant 1, where LLVM
+sees it.
 """
 
 from __future__ import annotations

@@ -47,7 +47,10 @@ class State:
         self.runners: dict[Mode | None, list[Runner]] = {}
 
     def valid(self, kernel: Kernel) -> bool:
-        return self.generation == options.generation and self.watch is kernel.watch and self.watch.unchanged()  # type: ignore[union-attr]
+        watch = self.watch
+        return (
+            self.generation == options.generation and watch is kernel.watch and watch is not None and watch.unchanged()
+        )
 
 
 def state_of(kernel: Kernel) -> State:

@@ -1,4 +1,7 @@
-"""NumPy arrays over raw memory, in both directions: where an array's elements are, and arrays over what compiled code allocated."""
+"""NumPy arrays over raw memory, in both directions.
+
+Where an array's elements are, and arrays over what compiled code allocated.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,10 @@ _WORD = ctypes.sizeof(ctypes.c_void_p)
 
 
 def _choose() -> Callable[[np.ndarray], int]:
-    """The array object begins, after Python's two words, with its data pointer: reading that takes a fifth of the time of asking.
+    """How to find where an array's elements are.
 
-    Where Python's objects begin otherwise (debugging and free-threaded builds, PyPy) we ask.
+    The array object begins, after Python's two words, with its data pointer: reading that takes a fifth of the time
+    of asking. Where Python's objects begin otherwise (debugging and free-threaded builds, PyPy) we ask.
     """
     import sys
 
@@ -58,7 +62,7 @@ def extent(address: int, shape: Sequence[int], strides: Sequence[int], itemsize:
 
 
 def overlaps_itself(shape: Sequence[int], strides: Sequence[int], itemsize: int) -> bool:
-    """Whether two elements of one array may share memory (as in a broadcast array); may say so of unusual ones that don't."""
+    """Whether two elements of one array share memory, as in a broadcast array. Errs towards yes for odd strides."""
     reach = itemsize
     for stride, size in sorted((abs(stride), size) for size, stride in zip(shape, strides) if size > 1):
         if stride < reach:

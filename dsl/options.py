@@ -3,8 +3,8 @@
     dsl.options.fastmath = True              # for every kernel that does not say otherwise
     @dsl.kernel(boundscheck=True)            # for this kernel
 
-`resolve(given)` makes of a kernel's own options the whole set that a compilation depends on. `generation` grows with each
-change of a default, so that compiled calls know that they have to be looked up again.
+`resolve(given)` makes of a kernel's own options the whole set that a compilation depends on. `generation` grows
+with each change of a default, so that compiled calls know that they have to be looked up again.
 """
 
 from __future__ import annotations

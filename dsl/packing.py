@@ -1,7 +1,8 @@
 """How values lie in the slots of a compiled call, as fragments of Python source and of `struct` formats.
 
-Slots are 8-byte words (see docs/contracts.md, 6). A scalar takes one, its bytes at the low end; a complex number two; an array of
-rank r takes 3 + 2 r: allocated pointer, aligned pointer, offset, sizes, strides in elements. `runner` puts the fragments together.
+Slots are 8-byte words (see docs/contracts.md, 6). A scalar takes one, its bytes at the low end; a complex number
+two; an array of rank r takes 3 + 2 r: allocated pointer, aligned pointer, offset, sizes, strides in elements.
+`runner` puts the fragments together.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def scalar_words(scalar: types.Scalar, name: str) -> list[str]:
 
 
 def array_words(array: types.ArrayType, pointer: str, sizes: list[str], strides: list[str]) -> list[str]:
-    """Expressions of the words of an array at `pointer`, with sizes and strides (in elements) in the variables given."""
+    """Expressions of the words of an array: `sizes` and `strides` (in elements) are expressions, too."""
     if array.contiguous:  # NumPy lets the strides of dimensions of size 1 be anything; compiled code does not
         strides = [" * ".join(sizes[i + 1 :]) or "1" for i in range(array.ndim)]
     return [pointer, pointer, "0", *sizes, *strides]
@@ -130,8 +131,8 @@ def bfloat16_of(bits: int) -> Any:
 class Buffers:
     """Slots for calls: made when needed, used again and again, one for each call that is under way.
 
-    With an error cell, the last word is that cell and the words before the results, which no call overwrites, describe it as a
-    memref<1xi64>.
+    With an error cell, the last word is that cell and the words before the results, which no call overwrites,
+    describe it as a memref<1xi64>.
     """
 
     __slots__ = ("_cell_at", "_kind", "free")

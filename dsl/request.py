@@ -1,7 +1,7 @@
-"""What a call asks for: which kernel, which derivative, and each argument with its type and what the derivative does with it.
+"""What a call asks for: kernel, derivative, and each argument with its type and what the derivative does with it.
 
-A `Request` is made by `dsl.checks` of the arguments of one call and is good for all calls alike. Its `key` finds compiled code;
-`leaves` says how the code's arguments are laid out, and `derivative` turns that into MLIR.
+A `Request` is made by `dsl.checks` of the arguments of one call and is good for all calls alike. Its `key` finds
+compiled code; `leaves` says how the code's arguments are laid out, and `derivative` turns that into MLIR.
 """
 
 from __future__ import annotations

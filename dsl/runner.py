@@ -1,8 +1,9 @@
 """The function that carries out one kind of call: tests the arguments, packs them, calls, and builds what is returned.
 
-It is generated as Python source, once for each combination of Python classes, dtypes, ranks and annotations, because it is what
-every call passes through. `source` shows it. Its tests are those that decide whether compiled code fits and may run; where one
-fails the function returns MISS, having touched nothing, and `dsl.checks` finds out why.
+It is generated as Python source, once for each combination of Python classes, dtypes, ranks and annotations,
+because it is what every call passes through. `source` shows it. Its tests are those that decide whether compiled
+code fits and may run; where one fails the function returns MISS, having touched nothing, and `dsl.checks` finds out
+why.
 """
 
 from __future__ import annotations
@@ -405,7 +406,8 @@ class _Writer:
     def _tree(self, type_: types.Type, values: Any, tangent: bool = False, shadow: str = "") -> str:
         """The expression of a value of this type made of its leaves' expressions.
 
-        As a tangent, what is not continuous has none, and is zero. `shadow` names an old value whose structs are copied.
+        As a tangent, what is not continuous has none, and is zero. `shadow` names an old value whose structs are
+        copied.
         """
 
         def old(key: int | str) -> str:

@@ -1,4 +1,7 @@
-"""Tuples and structs and their parts: taking apart, making without running constructors, and where new parts are put."""
+"""Tuples and structs and their parts.
+
+Taking apart, making without running constructors, and where new parts are put.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def part_of(value: Any, key: int | str) -> Any:
 
 
 class Place(NamedTuple):
-    """A field of a mutable struct that gets a new value: the steps to the struct, the field, its type and its leaves."""
+    """A field of a mutable struct that gets a new value: the way to the struct, the field, its type and leaves."""
 
     steps: tuple[int | str, ...]
     field: str
@@ -35,7 +38,7 @@ class Place(NamedTuple):
 
 
 def places(type_: types.Type, changed: set[int], first: int, steps: tuple[int | str, ...] = ()) -> list[Place]:
-    """The fields to assign to so that the leaves numbered `changed` get new values; `first` is the type's first leaf."""
+    """The fields to assign to so that the leaves `changed` get new values. `first` is the type's first leaf."""
     found: list[Place] = []
     for key, inner, _ in parts(type_):
         count = len(types.leaves(inner))

@@ -1,7 +1,7 @@
-"""Which array arguments of a function may be written, found in its MLIR. What is not surely a reader counts as a writer.
+"""Which array arguments of a function may be written, by its MLIR. What is not surely a reader counts as a writer.
 
-Flow-insensitive: values of memref type that may be the same memory form classes (views of one another, carried around a loop,
-yielded, stored into memory and loaded from it), and a class is written if one of its members is.
+Flow-insensitive: values of memref type that may be the same memory form classes (views of one another, carried
+around a loop, yielded, stored into memory and loaded from it), and a class is written if one of its members is.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class _Function:
             self.dirty += operands
 
     def _structured(self, op: ir.Operation, operands: list[ir.Value], results: list[ir.Value]) -> None:
-        """All arrays that go into a loop or branch, around it or out of it at one place are one class, by their order."""
+        """Arrays that go into a loop or branch, around it or out of it, are one class by their order."""
         ways = [operands, results]
         for region in op.regions:
             for block in region.blocks:

@@ -118,7 +118,7 @@ class Calls(Structs):
             raise self.b.error(
                 f"`{function.__name__}` cannot be called in a kernel", _REFUSED[function], errors.UnsupportedSyntax
             )
-        if getattr(function, "__name__", "") == "ignore_derivatives" and (function.__module__ or "").split(".")[0] == "dsl":
+        if getattr(function, "__name__", "") == "ignore_derivatives" and _home(function) == "dsl":
             return self._stop(args, kwargs)
         row = mathlib.find(function)
         if row is not None:
@@ -288,6 +288,11 @@ class Calls(Structs):
                 else StructValue(value.cls, elements)
             )
         return value
+
+
+def _home(function: Any) -> str:
+    """The package that a function comes from."""
+    return (getattr(function, "__module__", None) or "").partition(".")[0]
 
 
 def _hashable(value: object) -> bool:

@@ -63,7 +63,7 @@ class Unit:
 
         if isinstance(function, Kernel):
             return function
-        if isinstance(function, FunctionType) and (function.__module__ or "").split(".")[0] not in _LIBRARIES:
+        if isinstance(function, FunctionType) and (function.__module__ or "").partition(".")[0] not in _LIBRARIES:
             return as_kernel(function)
         return None
 

@@ -1,7 +1,7 @@
 """The code blocks of README.md and of docs/*.md are run, from top to bottom of each page.
 
-    EXPRESSION  # -> TEXT        the repr of the expression must be TEXT
-    ```python raises             the block must raise; the block of text that follows it is the message
+EXPRESSION  # -> TEXT        the repr of the expression must be TEXT
+```python raises             the block must raise; the block of text that follows it is the message
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from types import ModuleType
 
 import pytest
 
-import dsl
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,7 +48,7 @@ def test_code_blocks(page, tmp_path, monkeypatch):
             continue
         padded = "\n" * (first - 1) + text
         if words == "raises":
-            with pytest.raises(dsl.DslError) as error:
+            with pytest.raises(Exception) as error:
                 run(padded, file, module)
             assert anonymous(str(error.value)) == anonymous(found[position + 1][2].rstrip())
         else:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+def start(tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run an example as a user does, in a folder of its own; the package need not be installed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, str(EXAMPLES / command[0]), *command[1:]]
+    return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
 
 
 def run(tmp_path: Path, *command: str) -> str:
-    """Run an example as a user does, in a folder of its own; its output, which must come without error."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / command[0]), *command[1:]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    """The output of an example that must do well."""
+    done = start(tmp_path, *command)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -34,9 +37,7 @@ def test_lynx_hare(tmp_path):
 
 
 def test_lynx_hare_says_what_is_wrong_with_its_options(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "lynx_hare.py"), "--steps", "0"], capture_output=True, text=True, timeout=60
-    )
+    done = start(tmp_path, "lynx_hare.py", "--steps", "0")
     assert done.returncode == 2
     assert "--steps must be at least 1" in done.stderr
 

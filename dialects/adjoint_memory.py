@@ -75,13 +75,14 @@ class MemoryAdjoints:
             self.b.for_each(t, move)
 
     def reverse_memref_alloc(self, op: Operation, scope: ReverseScope) -> None:
-        """A shadow that came here over the tape, which no block owns, ends where its memory began."""
+        """A shadow that the forward sweep made, since it travels, ends where its memory began.
+
+        No block owns it: it may be on the tape when the block that carries it lets it go.
+        """
         memref = op.results[0]
-        if self.activity.memory(memref):
-            shadows = self.shadow(memref, scope)
-            if scope.source is not None and memref in scope.source.shadow_records:
-                for shadow in shadows:
-                    self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
+        if self.activity.memory(memref) and any(self.activity.objects.travels(o) for o in self.activity.objects.of(memref)):
+            for shadow in self.shadow(memref, scope):
+                self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
 
     def reverse_memref_atomic_rmw(self, op: Operation, scope: ReverseScope) -> None:
         """addf, whose old value nobody reads: the cotangent of the cell is that of what was added."""

@@ -143,7 +143,9 @@ class Augmenter(Copier):
     def copy(self, op: Operation) -> Operation:
         new = super().copy(op)
         if op.name in VIEWS and self.activity.memory(op.results[0]):
-            self.shadows[op.results[0]] = self.view_shadow(op, new)
+            shadow = self.view_shadow(op, new)
+            if shadow:
+                self.shadows[op.results[0]] = shadow
         return new
 
     def view_shadow(self, op: Operation, new: Operation) -> Shadow:

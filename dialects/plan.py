@@ -45,6 +45,7 @@ class Replay:
     wanted: set[Operation] = field(default_factory=set)
     taped_loads: set[Operation] = field(default_factory=set)
     kept: dict[Operation, set[int]] = field(default_factory=dict)
+    leaving: set[MemoryObject] = field(default_factory=set)
 
     def carried(self, op: Operation) -> list[int]:
         return sorted(self.kept.get(op, ()))
@@ -82,8 +83,8 @@ class Slicer:
         self.replay = Replay()
         self.todo: list[Value] = []
         ends = {o for v in operations(body)[-1].operands if is_memref(v.type) for o in self.activity.objects.of(v)}
-        self._leaving = {o for o in ends if inside(o, body)}
-        for memory in self._leaving:
+        self.replay.leaving = {o for o in ends if inside(o, body)}
+        for memory in self.replay.leaving:
             allocation = memory.allocation
             if allocation is not None and allocation.block != body:
                 raise NotReplayable
@@ -184,7 +185,7 @@ class Slicer:
         """Whether `memref` means this iteration's own instance of `memory`."""
         if not inside(memory, self.body):
             return False
-        return memory not in self._leaving or chain(memref)[0] == memory.value
+        return memory not in self.replay.leaving or chain(memref)[0] == memory.value
 
     def _want_writer(self, writer: Operation) -> None:
         for memref in written(writer):

@@ -69,12 +69,10 @@ class Sweep(Augmenter):
 
     # memory --------------------------------------------------------------------------------------------------------
     def copy_memref_alloc(self, op: Operation) -> None:
-        """A shadow is made here if the reverse sweep can see it: in the frame's own block, or where the memref
-        travels on.
-        """
+        """A shadow is made here only if the memref travels on; else the reverse sweep makes it where it first needs it."""
         result = op.results[0]
         new = self.copy_plain(op)
-        if self.activity.memory(result) and (op.block == self.frame.old or self.travels(result)):
+        if self.activity.memory(result) and self.travels(result):
             self.shadows[result] = self.zeroed_like(op, list(new.operands))
 
     def copy_plain(self, op: Operation) -> Operation:
@@ -149,8 +147,7 @@ class ReplaySweep(Sweep):
             self.copy_plain(op)
 
     def copy_memref_alloc(self, op: Operation) -> None:
-        result = op.results[0]
-        if self.activity.memory(result) and op.block == self.frame.old and self.travels(result):
+        if self.activity.objects.of(op.results[0]) & self.replay.leaving:
             self.copy_plain(op)  # its shadow was made, and taped, by the outer sweep
         else:
             super().copy_memref_alloc(op)

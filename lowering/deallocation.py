@@ -3,9 +3,9 @@
 Upstream's ownership-based pass decides where a buffer ends, also for buffers that loops carry. Three things are done
 around it:
 
-- Memory that is managed by hand. An `alloc` with the unit attribute `autodiff.keep` is never freed by us, and a
-  `dealloc` with `autodiff.free` stays where it is. Both, and buffers read out of buffers of buffers, are hidden from
-  the pass, which would otherwise take them for its own.
+- Memory that is managed by hand (see `manual`) is never freed by us, and a `dealloc` with `autodiff.free` stays where
+  it is. Both, and buffers read out of buffers of buffers, are hidden from the pass, which would otherwise take them for
+  its own.
 - Buffers whose life is one turn of a loop are allocated once, before the loop.
 - Small ones of fixed size live on the stack.
 
@@ -38,9 +38,9 @@ from mlir.ir import (
 from mlir.passmanager import PassManager
 
 from .errors import LoweringError, position
+from .manual import FREE, KEEP, allocations, roots
 from .memory import element_bytes
 
-KEEP, FREE = "autodiff.keep", "autodiff.free"
 # Upstream's attribute for an allocation that its pass must not free.
 _MANUAL = "bufferization.manual_deallocation"
 _HIDDEN_FREE = "dsl.hidden_free"
@@ -52,6 +52,7 @@ _OWNERSHIP = (
 STACK_BUFFER, STACK_FUNCTION = 4096, 65536
 _ALLOCATES = re.compile(r"\bmemref\.alloc\b")
 _RETURNS_ARRAY = re.compile(r"\breturn [^:\n]*: .*memref<")
+_LOOKED_AT = ("memref.alloc", "memref.dealloc", "memref.load", "memref.store", "func.call", "bufferization.dealloc")
 _LOOPS = ("scf.for", "scf.while", "affine.for")
 
 
@@ -62,16 +63,24 @@ def deallocate(module: Module, text: str) -> None:
     """
     if not _ALLOCATES.search(text) and not _RETURNS_ARRAY.search(text):
         return
-    found = _collect(module, "memref.alloc", "memref.dealloc", "memref.load", "bufferization.dealloc")
+    found = _collect(module, *_LOOKED_AT)
     if "bufferization.dealloc" in found:
         op = found["bufferization.dealloc"][0]
         raise LoweringError(
             "bufferization.dealloc is not taken as input", position(op.location), "leave deallocation to the lowering"
         )
+    if _by_hand(found) and any(isinstance(r.type, MemRefType) for c in found.get("func.call", ()) for r in c.results):
+        # Who owns what a function returns is only known by looking into it.
+        PassManager.parse("builtin.module(inline)").run(module.operation)
+        found = _collect(module, *_LOOKED_AT)
     _drop_and_hide(module, found)
     PassManager.parse(_OWNERSHIP).run(module.operation)
     _restore(module)
     _place(module)
+
+
+def _by_hand(found: dict[str, list[Operation]]) -> list[Value]:
+    return list(roots(found.get("memref.store", ()), found.get("memref.dealloc", ())))
 
 
 def _collect(module: Module, *names: str) -> dict[str, list[Operation]]:
@@ -95,24 +104,12 @@ def _hide(value: Value, op: Operation) -> Value:
     return cast.results[0]
 
 
-def _stored(memref: Value) -> bool:
-    """Whether the buffer itself is put into memory, where the ownership pass loses sight of it.
-
-    (The attribute alone would not do: canonicalize drops it where a size becomes a constant.)
-    """
-    for use in memref.uses:
-        user = use.owner.operation
-        if user.name == "memref.store" and use.operand_number == 0:
-            return True
-        if user.name == "memref.cast" and _stored(user.results[0]):
-            return True
-    return False
-
-
 def _drop_and_hide(module: Module, found: dict[str, list[Operation]]) -> None:
     for op in found.get("memref.alloc", ()):
-        if KEEP in op.attributes or _stored(op.results[0]):
+        if KEEP in op.attributes:
             op.attributes[_MANUAL] = UnitAttr.get()
+    for op in allocations(_by_hand(found), found.get("func.call", ())):
+        op.attributes[_MANUAL] = UnitAttr.get()
     for op in found.get("memref.load", ()):
         if isinstance(op.results[0].type, MemRefType):
             # Two casts that cancel later: in between the buffer that is read has no tie to the one it is read from.

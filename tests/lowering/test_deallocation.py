@@ -210,6 +210,77 @@ func.func @f(%n: index, %m: index) -> f64 {
         ("f64",),
         (16.0,),
     ),
+    "put into memory without an attribute, of an extent that becomes constant": (
+        """
+func.func @f(%m: index) -> f64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %n = arith.constant 8 : index
+  %z = arith.constant 1.0 : f64
+  %cell = memref.alloc() : memref<memref<?xf64>>
+  %first = memref.alloc(%n) : memref<?xf64>
+  memref.store %first, %cell[] : memref<memref<?xf64>>
+  memref.store %z, %first[%c0] : memref<?xf64>
+  scf.for %i = %c0 to %m step %c1 {
+    %old = memref.load %cell[] : memref<memref<?xf64>>
+    %c2 = arith.constant 2 : index
+    %r = arith.remui %i, %c2 : index
+    %even = arith.cmpi eq, %r, %c0 : index
+    %now = scf.if %even -> (memref<?xf64>) {
+      %k = memref.dim %old, %c0 : memref<?xf64>
+      %twice = arith.addi %k, %k : index
+      %larger = func.call @make(%twice) : (index) -> memref<?xf64>
+      %x = memref.load %old[%c0] : memref<?xf64>
+      memref.store %x, %larger[%c0] : memref<?xf64>
+      memref.dealloc %old {autodiff.free} : memref<?xf64>
+      memref.store %larger, %cell[] : memref<memref<?xf64>>
+      scf.yield %larger : memref<?xf64>
+    } else {
+      scf.yield %old : memref<?xf64>
+    }
+    %y = memref.load %now[%c0] : memref<?xf64>
+    %s = arith.addf %y, %z : f64
+    memref.store %s, %now[%c0] : memref<?xf64>
+  }
+  %last = memref.load %cell[] : memref<memref<?xf64>>
+  %v = memref.load %last[%c0] : memref<?xf64>
+  memref.dealloc %last {autodiff.free} : memref<?xf64>
+  return %v : f64
+}
+func.func private @make(%n: index) -> memref<?xf64> {
+  %t = memref.alloc(%n) : memref<?xf64>
+  return %t : memref<?xf64>
+}""",
+        (6,),
+        ("f64",),
+        (7.0,),
+    ),
+    "what a branch yields is put into memory": (
+        """
+func.func @f(%n: index, %b: i1) -> f64 {
+  %c0 = arith.constant 0 : index
+  %one = arith.constant 1.0 : f64
+  %two = arith.constant 2.0 : f64
+  %cell = memref.alloc() : memref<1xmemref<?xf64>>
+  %r = scf.if %b -> (memref<?xf64>) {
+    %t = memref.alloc(%n) : memref<?xf64>
+    memref.store %one, %t[%c0] : memref<?xf64>
+    scf.yield %t : memref<?xf64>
+  } else {
+    %t = memref.alloc(%n) : memref<?xf64>
+    memref.store %two, %t[%c0] : memref<?xf64>
+    scf.yield %t : memref<?xf64>
+  }
+  memref.store %r, %cell[%c0] : memref<1xmemref<?xf64>>
+  %u = memref.load %cell[%c0] : memref<1xmemref<?xf64>>
+  %v = memref.load %u[%c0] : memref<?xf64>
+  memref.dealloc %u {autodiff.free} : memref<?xf64>
+  return %v : f64
+}""",
+        (10, False),
+        ("f64",),
+        (2.0,),
+    ),
     "carried by a while loop": (
         """
 func.func @f(%n: index) -> f64 {

@@ -36,7 +36,8 @@ def made(body, params="x, y"):
     "float('inf') if False else x", "math.floor(x) + math.ceil(y)", "1_000 * x", "0x10 + x",
     "x if x > y else (y if y > 0 else -y)", "dt.float64(x)", "complex(x, y)", "complex(x, y) * 1j",
     "complex(x, y).real", "complex(x, y).imag + complex(x, y).conjugate().imag", "abs(complex(x, y))",
-    "min((x, y))", "divmod(x, y)[0]", "math.hypot(x, y)", "np.maximum(x, y)", "x.real if True else y", "math.fmod(x, y)",
+    "min((x, y))", "divmod(x, y)[0]", "math.hypot(x, y)",
+    "np.maximum(x, y)", "x.real if True else y", "math.fmod(x, y)",
 ])  # fmt: skip
 def test_on_scalars(text):
     kernel = made(f"return {text}")
@@ -56,7 +57,8 @@ def test_on_ints(text):
 
 
 @pytest.mark.parametrize("text", [
-    "x + 1", "x * 2.5", "x[0, 1] + x[-1, -1]", "x[1]", "x[:, 1]", "x[0, ::-1]", "x.shape[0] + x.size + x.ndim", "len(x)",
+    "x + 1", "x * 2.5", "x[0, 1] + x[-1, -1]", "x[1]",
+    "x[:, 1]", "x[0, ::-1]", "x.shape[0] + x.size + x.ndim", "len(x)",
     "np.sum(x)", "np.sum(x, axis=0)", "x @ y", "x * y + x[0]", "x[..., 0]", "x > 2", "np.where(x > 2, x, 0.0)",
     "[x[0, 0], y[0] * 2]", "[x[0, 0] ** 2, 1, 2.5]", "x.sum() + y.max()", "x.T @ x", "(x + y)[1, 2]", "x[1:, :2]",
     "-x", "np.sin(x) * y", "x[len(x) - 1][0]", "np.zeros((2, 3)) + x", "np.ones(3) * y", "y[None, :] * x", "x.copy()",
@@ -111,8 +113,10 @@ def test_statements(body):
 
 
 @pytest.mark.parametrize("text", [
-    "x[0] * x[1]", "x + 1", "abs(x)", "x.real + 1", "x.imag + 1", "x[0].conjugate()", "np.sum(x)", "x[0] ** 2", "x[0] / x[1]",
-    "cmath.exp(x[0])", "np.conj(x)", "x[0] == x[1]", "np.abs(x[0])", "x[0].real * 2", "-x", "x[0] if x[0].real > 5 else x[1]",
+    "x[0] * x[1]", "x + 1", "abs(x)", "x.real + 1",
+    "x.imag + 1", "x[0].conjugate()", "np.sum(x)", "x[0] ** 2", "x[0] / x[1]",
+    "cmath.exp(x[0])", "np.conj(x)", "x[0] == x[1]",
+    "np.abs(x[0])", "x[0].real * 2", "-x", "x[0] if x[0].real > 5 else x[1]",
 ])  # fmt: skip
 def test_on_complex(text):
     check(made(f"return {text}", "x"), Z)

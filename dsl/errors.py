@@ -46,13 +46,13 @@ def excerpt(loc: Loc) -> str:
     line = source_line(loc.file, loc.line)
     if not line.strip():
         return text
-    code = line.lstrip()
-    margin = len(line) - len(code)
+    code = line.strip()
+    margin = len(line) - len(line.lstrip())
     start = max(loc.col - 1 - margin, 0)
-    end = len(code.rstrip()) if loc.end_line > loc.line else loc.end_col - 1 - margin
+    end = len(code) if loc.end_line > loc.line else loc.end_col - 1 - margin
     width = max(min(end, len(code)) - start, 1)
     pad = "".join(c if c == "\t" else " " for c in code[:start])  # a tab moves the caret as it moves the text
-    return f"{text}\n   |  {code.rstrip()}\n   |  {pad}{'^' * width}"
+    return f"{text}\n   |  {code}\n   |  {pad}{'^' * width}"
 
 
 class DslError(Exception):

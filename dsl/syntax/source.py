@@ -5,6 +5,8 @@ What comes out is exactly what the parser takes: a text that starts at its `def`
 
 from __future__ import annotations
 
+import os
+import time
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,9 +88,39 @@ def _def_source(fn: FunctionType, lines: list[str]) -> Source:
         raise _stale(fn)
     start, end, name = block
     last = max((line for _, _, line in code.co_lines() if line is not None), default=start + 1)
-    if name != code.co_name or last > end:
+    text = "".join(lines[start:end]).rstrip() + "\n"
+    if name != code.co_name or last > end or (_edited(code.co_filename) and not _compiles_to(text, code, lines)):
         raise _stale(fn)
-    return Source("".join(lines[start:end]).rstrip() + "\n", code.co_filename, start + 1, 1)
+    return Source(text, code.co_filename, start + 1, 1)
+
+
+_STARTED = time.time()
+
+
+def _edited(file: str) -> bool:
+    """Whether a file was written in the lifetime of this process, and so perhaps after it was imported."""
+    try:
+        return os.stat(file).st_mtime >= _STARTED - 1
+    except OSError:
+        return False
+
+
+def _compiles_to(text: str, code: CodeType, lines: list[str]) -> bool:
+    """Whether a function's text gives this code. Where tools rewrite functions (`assert` under pytest) nobody knows."""
+    import ast
+    import textwrap
+
+    try:
+        node = ast.parse(textwrap.dedent(text)).body[0]
+    except SyntaxError:
+        return False
+    if not isinstance(node, ast.FunctionDef) or any(isinstance(inner, ast.Assert) for inner in ast.walk(node)):
+        return True
+    node.returns, node.args.defaults, node.args.kw_defaults = None, [], [None] * len(node.args.kwonlyargs)
+    for argument in ast.walk(node.args):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    return _same_code(_code_of([node], code, _whole(code.co_filename, lines).imports), code)
 
 
 def _block(lines: list[str], first: int) -> tuple[int, int, str] | None:
@@ -131,19 +163,57 @@ def _block(lines: list[str], first: int) -> tuple[int, int, str] | None:
 # The flags of a code that say what it is (*args, **kwargs, generator, coroutine); the others say where it stands.
 _KIND = 0x04 | 0x08 | 0x20 | 0x80 | 0x200
 
-_trees: dict[str, tuple[list[str], list[ast.Lambda]]] = {}  # the lambdas of a file, while its lines stay the same
+
+class _File(NamedTuple):
+    """What is needed of a file as a whole, as long as its lines stay the same."""
+
+    lines: list[str]
+    lambdas: list[ast.Lambda]
+    imports: list[str]  # the names that its own level imports
+
+
+_files: dict[str, _File] = {}
+
+
+def _whole(file: str, lines: list[str]) -> _File:
+    import ast
+
+    known = _files.get(file)
+    if known is not None and known.lines is lines:
+        return known
+    try:
+        tree = ast.parse("".join(lines))
+    except (SyntaxError, ValueError):
+        raise SourceError(
+            f"{file} is not Python as a whole: a lambda cannot be found in it", None, "use `def`"
+        ) from None
+    lambdas = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
+    imports: list[str] = []
+    level: list[ast.AST] = [tree]
+    while level:
+        for node in ast.iter_child_nodes(level.pop()):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                imports += [(alias.asname or alias.name).split(".")[0] for alias in node.names if alias.name != "*"]
+            elif isinstance(node, ast.stmt) and not isinstance(
+                node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+            ):
+                level.append(node)
+    if len(_files) > 100:
+        _files.clear()
+    found = _files[file] = _File(lines, lambdas, imports)
+    return found
 
 
 def _lambda_source(fn: FunctionType, lines: list[str]) -> Source:
     code = fn.__code__
-    fits = [node for node in _lambdas(code.co_filename, lines) if node.lineno == code.co_firstlineno]
-    fits = [node for node in fits if _same_code(_compiled(node, code), code)]
-    if not fits:
+    whole = _whole(code.co_filename, lines)
+    made = [(node, _compiled(node, code, whole)) for node in whole.lambdas if node.lineno == code.co_firstlineno]
+    made = [(node, c) for node, c in made if _same_code(c, code)]
+    if not made:
         raise _stale(fn)
-    if len(fits) > 1:
-        # Same code: the columns of the instructions tell them apart, where Python keeps them (3.11 and later).
-        exact = [node for node in fits if _positions(_compiled(node, code)) == _positions(code)]
-        fits = exact or fits
+    # Where several have the same code, the columns of the instructions tell them apart, if Python keeps them (3.11).
+    exact = [node for node, c in made if _positions(c) == _positions(code)]
+    fits = exact or [node for node, _ in made]
     import ast
 
     if len({ast.dump(node) for node in fits}) > 1:
@@ -158,34 +228,26 @@ def _lambda_source(fn: FunctionType, lines: list[str]) -> Source:
     return Source(text, code.co_filename, node.lineno, col)
 
 
-def _lambdas(file: str, lines: list[str]) -> list[ast.Lambda]:
-    import ast
-
-    known = _trees.get(file)
-    if known is not None and known[0] is lines:
-        return known[1]
-    try:
-        tree = ast.parse("".join(lines))
-    except (SyntaxError, ValueError):
-        raise SourceError(
-            f"{file} is not Python as a whole, so that a lambda in it cannot be found", None, "use `def`"
-        ) from None
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
-    if len(_trees) > 100:
-        _trees.clear()
-    _trees[file] = (lines, found)
-    return found
-
-
-def _compiled(node: ast.Lambda, like: CodeType) -> CodeType | None:
+def _compiled(node: ast.Lambda, like: CodeType, whole: _File) -> CodeType | None:
     """The code of a lambda, compiled with the same free variables as `like`."""
     import ast
 
-    outer = ast.parse(f"def outer({', '.join(like.co_freevars)}): return None").body[0]
-    assert isinstance(outer, ast.FunctionDef) and isinstance(outer.body[0], ast.Return)
-    outer.body[0].value = node
+    return _code_of([ast.copy_location(ast.Return(node), node)], like, whole.imports)
+
+
+def _code_of(body: list[ast.stmt], like: CodeType, imports: list[str]) -> CodeType | None:
+    """The code of the first function in a body, compiled with the same free variables as `like`.
+
+    The code of `m.f()` depends on whether `m` is imported by the same file.
+    """
+    import ast
+
+    outer = ast.parse(f"def outer({', '.join(like.co_freevars)}): pass").body[0]
+    assert isinstance(outer, ast.FunctionDef)
+    outer.body = body
+    imported = ast.parse(f"import {', '.join(imports)}").body if imports else []
     try:
-        module = compile(ast.Module([outer], []), like.co_filename, "exec", dont_inherit=True)
+        module = compile(ast.Module([*imported, outer], []), like.co_filename, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return None  # for instance a `yield`, or a name that cannot be a parameter
     function = next(c for c in module.co_consts if isinstance(c, CodeType))

@@ -83,6 +83,7 @@ class Converter:
         return made
 
     # expressions, without their places
+    # fmt: off
 
     def Name(self, e): return n.Name(e.id, loc=None)
     def Constant(self, e): return n.Constant(e.value, loc=None)

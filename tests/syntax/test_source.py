@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import subprocess
 import sys
 import textwrap
@@ -10,13 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dsl
 from dsl import errors
 from dsl.syntax.source import Source, source_of
 
+if True:
+    from math import pi
+
 HERE = __file__
+
+# The layout of what follows is what is tested.
+# fmt: off
 
 
 def plain(x, y=1):  # a comment (with a bracket
@@ -128,6 +136,15 @@ def call(*functions: Any, **named: Any) -> tuple[Any, ...]:
     return (*functions, *named.values())
 
 
+def test_lambda_with_methods_of_modules_and_values() -> None:
+    """Python compiles `m.f()` in two ways, by whether this file imports m."""
+    m, value = math, 1.5
+    fs = call(lambda x: math.sin(x), lambda x: m.sin(x), lambda x: np.linalg.norm(x),
+              lambda: value.hex(), lambda: pi.hex())
+    texts = [text_of(f).partition(": ")[2] for f in fs]
+    assert texts == ["math.sin(x)", "m.sin(x)", "np.linalg.norm(x)", "value.hex()", "pi.hex()"]
+
+
 def test_lambdas_on_one_line() -> None:
     f, g, h = call(lambda x: x * 2, lambda x: x * 3, k=lambda y: y * 2)
     assert [text_of(f), text_of(g), text_of(h)] == ["lambda x: x * 2", "lambda x: x * 3", "lambda y: y * 2"]
@@ -163,7 +180,7 @@ def test_lambda_over_lines() -> None:
             x[
                 0
             ],
-    )  # fmt: skip
+    )
     assert text_of(f) == "lambda x, y=(\n            1\n        ): x  # one\n        + y"
     assert text_of(g).startswith("lambda x:\n            x[\n")
 
@@ -198,6 +215,23 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
             source_of(made[name])
 
 
+def test_a_changed_body_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "changed.py"
+    text = """\
+import math
+def outer(a):
+    def f(x: int, y=a):
+        return math.floor(x * a) + 1
+    return f
+"""
+    f = write(path, text)["outer"](3)
+    assert source_of(f).line == 3
+    f = write(path, text)["outer"](3)
+    path.write_text(text.replace("+ 1", "+ 2"))
+    with pytest.raises(errors.SourceError, match="changed"):
+        source_of(f)
+
+
 def test_tabs_form_feeds_and_carriage_returns(tmp_path: Path) -> None:
     path = tmp_path / "odd.py"
     path.write_bytes(b"class A:\r\n\tdef f(x):\r\n\t\tif x:\r\n\t\t\treturn 1\r\n\t\treturn 2\r\n\x0c\r\n\tz = 1\r\n")
@@ -207,6 +241,7 @@ def test_tabs_form_feeds_and_carriage_returns(tmp_path: Path) -> None:
     assert source.text.split() == "def f(x): if x: return 1 return 2".split()
 
 
+# fmt: on
 # --- text given ---------------------------------------------------------------------------------------------------
 
 FACTOR = 3.0

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from mlir.dialects.llvm import translate_module_to_llvmir
+# (mlir.dialects.llvm exports it too, and with it 25 ms of classes that nobody here uses)
+from mlir._mlir_libs._mlirDialectsLLVM import translate_module_to_llvmir
 from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTable, WalkResult
 from mlir.passmanager import PassManager
 

@@ -30,6 +30,7 @@ from .options import resolve
 from .request import SHADOWED, Argument, Request
 
 BATCHES = (BatchDuplicated, BatchDuplicatedNoNeed, BatchMixedDuplicated)
+_FLOATS = (float, np.float64, "float", "np.float64", "numpy.float64")
 _SIGNATURE = "autodiff(mode, f, [annotation of the result,] annotated arguments...)"
 
 
@@ -250,6 +251,7 @@ def _argument(kernel: Kernel, mode: Mode, index: int, annotated: Annotation) -> 
     argument = Argument(index, name, annotation, value, None, type_)
     if annotation is Const:
         return argument
+    argument.type = _as_declared(kernel, argument, name, type_, value)
     if annotation is Active:
         _active(kernel, argument)
     elif annotation in SHADOWED:
@@ -286,22 +288,41 @@ def _active(kernel: Kernel, argument: Argument) -> None:
         if argument.type.kind == "b":
             _refuse_activity(kernel, f"{argument} is Active, but it is a bool", "write Const(x)")
         if argument.type.kind in "iu":
-            _promote(kernel, argument)
+            argument.type = _promote(kernel, argument, f"{argument} of {kernel.name} is an Active int", argument.value)
     elif not any(leaf.kind == "f" for leaf in leaves if isinstance(leaf, types.Scalar)):
         _refuse_activity(kernel, f"{argument} is Active, but {argument.type} holds no float", "write Const(x)")
 
 
-def _promote(kernel: Kernel, argument: Argument) -> None:
-    """An Active int is taken as a float: there is no derivative by an int."""
-    argument.type = types.float64
+def _promote(kernel: Kernel, argument: Argument, what: str, value: Any) -> types.Type:
+    """An int is taken as a float, with a warning: there is no derivative by an int."""
     argument.promoted = True
     if resolve(kernel.options).type_warning:
-        warnings.warn(
-            f"{argument} of {kernel.name} is an Active int, {argument.value!r}, and is taken as float64; "
-            f"write {float(argument.value)!r}",
-            TypeWarning,
-            stacklevel=_outside(),
-        )
+        message = f"{what}, {value!r}, and is taken as float64; write {float(value)!r}"
+        warnings.warn(message, TypeWarning, stacklevel=_outside())
+    return types.float64
+
+
+def _as_declared(kernel: Kernel, argument: Argument, path: str, type_: types.Type, value: Any) -> types.Type:
+    """The type, but that an int in a field which its class declares a float is one, as it would be in C."""
+    if isinstance(type_, types.TupleType):
+        elements = (_as_declared(kernel, argument, f"{path}[{k}]", t, value[k]) for k, t in enumerate(type_.elements))
+        return types.TupleType(tuple(elements))
+    if not isinstance(type_, types.StructType):
+        return type_
+    fields = []
+    for name, inner in type_.fields:
+        part, at = getattr(value, name), f"{path}.{name}"
+        if inner is types.int64 and _declared(type_.cls, name) in _FLOATS:
+            what = f"`{at}` of {kernel.name} is an int in a field that {type_.cls.__name__} declares a float"
+            inner = _promote(kernel, argument, what, part)
+        fields.append((name, _as_declared(kernel, argument, at, inner, part)))
+    return types.StructType(type_.cls, tuple(fields))
+
+
+def _declared(cls: type, name: str) -> Any:
+    """What a class declares the type of a field to be, as it is written there."""
+    fields = getattr(cls, "__dataclass_fields__", None)
+    return fields[name].type if fields else getattr(cls, "__annotations__", {}).get(name)
 
 
 def _outside() -> int:

@@ -1,4 +1,4 @@
-"""The command line. `dsl doctor` says what this installation consists of and whether it works; `dsl cache` what is kept.
+"""The command line: `dsl doctor` says what is installed and whether it works, `dsl cache` what is kept.
 
 Takes what is installed and what the machine is, leaves a table and an exit status: 1 where something needed is missing.
 """
@@ -174,7 +174,10 @@ def _trial() -> Iterator[Finding]:
     """Compile and run something, in a cache of its own, so that it is really compiled."""
     from lowering.cache import ENVIRONMENT
 
-    from . import Active, Reverse, autodiff, kernel
+    from .annotations import Active
+    from .autodiff import autodiff
+    from .kernel import kernel
+    from .modes import Reverse
 
     before = os.environ.get(ENVIRONMENT)
     start = time.perf_counter()

@@ -21,10 +21,22 @@ from .syntax.loc import Loc
 class Compiled:
     """One entry function. `call(address of the slots)` runs it; the rest says how its slots are laid out."""
 
-    __slots__ = ("call", "errors", "loaded", "primal", "result", "returns", "strict_aliasing", "writebacks", "written")
+    __slots__ = (
+        "call",
+        "errors",
+        "loaded",
+        "passed",
+        "primal",
+        "result",
+        "returns",
+        "strict_aliasing",
+        "writebacks",
+        "written",
+    )
 
     def __init__(self, meta: dict[str, Any], result: types.Type, loaded: Any) -> None:
         self.loaded = loaded  # keeps the machine code
+        self.passed: dict[int, Any] = {}  # runners without tests, by how many arguments are given
         self.call = loaded.function
         self.result = result
         self.returns: str = meta["returns"]  # of each leaf of the result: const, active, duplicated

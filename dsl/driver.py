@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # More kinds of call of one kernel than this are looked up by their key each time.
 _RUNNERS = 8
+# So much code of one kernel is kept in memory.
+_KINDS = 256
 
 
 class State:
@@ -84,17 +86,22 @@ def _carry_out(state: State, request: Request, args: tuple[Any, ...]) -> Any:
     compiled = find(state, request)
     check_written(request, compiled.written, compiled.strict_aliasing)
     check_structs(request, compiled.writebacks)
+    given = sum(argument.given for argument in request.arguments)
     runners = state.runners.setdefault(request.mode, [])
     # A promoted int warns each time, so it has to come here each time.
-    if not any(argument.promoted for argument in request.arguments):
+    promoted = any(argument.promoted for argument in request.arguments)
+    if not promoted and len(runners) < _RUNNERS and given not in compiled.passed:
         run = build(request, compiled)
         result = run(args)
         if result is not MISS:
-            if len(runners) < _RUNNERS:
-                runners.append(run)
+            runners.append(run)
             return result
-    # What the runner's quick tests took for an overlap has been looked at in full.
-    return build(request, compiled, guarded=False)(args)
+    # Its quick tests took something for an overlap that is none, or there are too many runners: the checks in full have
+    # been made, so it can do without.
+    passed = compiled.passed.get(given)
+    if passed is None:
+        passed = compiled.passed[given] = build(request, compiled, guarded=False)
+    return passed(args)
 
 
 # --- finding and making code --------------------------------------------------------------------------------------
@@ -111,7 +118,11 @@ def find(state: State, request: Request) -> Compiled:
             found = state.code.get(key)
             if found is None:
                 name = _disk_key(state, request)
-                found = state.code[key] = _from_disk(name, request) or _compile(name, state, request)
+                shown = state.options.print_ir or state.options.print_activity
+                found = (None if shown else _from_disk(name, request)) or _compile(name, state, request)
+                while len(state.code) >= _KINDS:  # calls with a new lambda each time, say
+                    state.code.pop(next(iter(state.code)), None)
+                state.code[key] = found
     return found
 
 
@@ -193,6 +204,7 @@ def _compile(name: str, state: State, request: Request) -> Compiled:
     from lowering.errors import LoweringError
 
     module, entry, result, meta = _module(state, request)
+    _show(state, request, module)
     try:
         code = cpu.compile(module, entry, cpu_options(state.options, meta["strict_aliasing"]))
         loaded = cpu.load(code, entry)
@@ -235,6 +247,18 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
         "strict_aliasing": _strict(state, request),
     }
     return text, entry, asked.result, meta
+
+
+def _show(state: State, request: Request, module: str) -> None:
+    """Print what the options ask for."""
+    from .listing import IRText, with_source_lines
+
+    if state.options.print_activity and request.mode is not None:
+        from dialects.show import activity
+
+        print(IRText(with_source_lines(engine(activity, _asked(state, request).module)), "mlir"))
+    if state.options.print_ir:
+        print(IRText(with_source_lines(module), "mlir"))
 
 
 class Asked(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import types
-from .annotations import Active, Const, MixedDuplicated
+from .annotations import Active, Annotation, Const, MixedDuplicated
 from .compiled import Compiled
 from .memory import ALIGNED, C_CONTIGUOUS, WRITEABLE, address_of, extent, overlaps_itself
 from .packing import (
@@ -235,7 +235,7 @@ class _Writer:
         self.packed += expressions
 
     def _overlaps(self) -> None:
-        """Arrays must not overlap where one of the two is written."""
+        """Arrays must not overlap where one of the two is written, or is a shadow."""
         if not self.guarded:
             return
         strict = self.compiled.strict_aliasing
@@ -243,12 +243,12 @@ class _Writer:
             (a, b)
             for k, a in enumerate(self.ranges)
             for b in self.ranges[:k]
-            if (a[2] or b[2]) and (strict or a[3] or b[3])
+            if a[3] or b[3] or (strict and (a[2] or b[2]))
         ]
         if not pairs:
             return
         if strict and len(self.ranges) > _PAIRS:
-            items = ", ".join(f"({low}, {high}, {written})" for low, high, written, _ in self.ranges)
+            items = ", ".join(f"({low}, {high}, {written or shadow})" for low, high, written, shadow in self.ranges)
             self.guard(f"overlapping([{items}])")
             return
         for (low1, high1, *_), (low2, high2, *_) in pairs:
@@ -433,7 +433,7 @@ def _tuple(items: list[str]) -> str:
 
 
 def overlapping(ranges: list[tuple[int, int, bool]]) -> bool:
-    """Whether two ranges overlap of which one is written."""
+    """Whether two ranges overlap of which one is to be apart from all others."""
     end = end_written = 0
     for low, high, written in sorted(ranges):
         if low < end_written or (written and low < end):
@@ -448,6 +448,8 @@ def overflow(kernel: Any, args: tuple[Any, ...], error: Exception) -> Exception:
     """The error for a number that its type cannot hold."""
     from .errors import ArgumentError
 
+    if args and isinstance(args[0], type) and issubclass(args[0], Annotation):
+        args = args[1:]  # the result's
     for index, value in enumerate(getattr(a, "val", a) for a in args):
         if type(value) is int and not -(2**63) <= value < 2**63:
             return ArgumentError(

@@ -75,6 +75,41 @@ def test_options_are_checked():
         dsl.options.fastmath = "yes"
 
 
+def test_what_is_compiled_can_be_printed(capsys):
+    @dsl.kernel(print_ir=True, print_activity=True)
+    def cube(x):
+        return x * x * x
+
+    assert cube(2.0) == 8.0
+    assert "arith.mulf" in capsys.readouterr().out
+    assert autodiff(Reverse, cube, Active, Active(2.0)) == ((12.0,),)
+    assert capsys.readouterr().out.count("func.func") > 1
+    cube(3.0)
+    assert not capsys.readouterr().out
+
+
+def test_calls_that_only_look_like_overlaps_are_made():
+    @dsl.kernel
+    def copy(a, b):
+        for i in range(len(a)):
+            a[i] = b[i]
+
+    x = np.arange(20.0)
+    for _ in range(12):
+        copy(x[::2], x[1::2])
+        copy(x[3:3], x[2:6])
+    np.testing.assert_array_equal(x[::2], x[1::2])
+
+
+def test_a_new_lambda_at_each_call():
+    @dsl.kernel
+    def apply(g, x):
+        return g(x)
+
+    for k in range(20):
+        assert apply(lambda x: x + 1.0, float(k)) == k + 1.0
+
+
 def test_many_kinds_of_call_of_one_kernel():
     @dsl.kernel
     def total(a, k):

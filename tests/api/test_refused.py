@@ -258,6 +258,18 @@ def test_active_int_is_promoted_with_a_warning():
     assert caught[0].filename == __file__
 
 
+def test_an_int_where_a_float_is_declared_is_promoted_too():
+    shadow = Params(0, np.zeros(3))
+    with pytest.warns(dsl.TypeWarning, match="`p.w` of use is an int in a field that Params declares a float, 2"):
+        autodiff(Reverse, use, Active, Duplicated(Params(2, A + 1), shadow))
+    assert shadow.w == 2.0 and shadow.b[0] == 2.0
+    with pytest.warns(dsl.TypeWarning):
+        assert autodiff(Reverse, use_scalar, Active, Active(Frozen(3))) == ((Frozen(6.0),),)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # by what is Const there is no derivative anyway
+        autodiff(Reverse, lambda p, x: p.w * x, Active, Const(Frozen(3)), Active(2.0))
+
+
 def test_numbers_are_not_duplicated_in_reverse():
     refused(
         ActivityError,
@@ -380,6 +392,8 @@ def test_the_same_holds_on_the_quick_way():
     refused(ArgumentError, "dtype", Reverse, weigh, Active, Duplicated(A, np.zeros(3, np.float32)), Const(2.0))
     refused(ArgumentError, "layout", Reverse, weigh, Active, Duplicated(A, np.zeros(6)[::2]), Const(2.0))
     refused(ActivityError, "Active", Reverse, weigh, Active, Active(A), Const(2.0))
+    autodiff(Forward, weigh, Duplicated(A, Z.copy()), Const(2.0))
+    refused(ActivityError, "shares memory", Forward, weigh, Duplicated(A, A), Const(2.0))
 
 
 def test_read_only_shadows():

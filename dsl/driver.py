@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lowering.options import CpuOptions
 
-from . import checks, types
+from . import checks, require, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled, classes, decode, encode
 from .constants import also_watch, fingerprint
@@ -200,6 +200,7 @@ def _from_disk(name: str, request: Request) -> Compiled | None:
 
 
 def _compile(name: str, state: State, request: Request) -> Compiled:
+    require.compiler()
     from lowering import cpu
     from lowering.errors import LoweringError
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import types
+from . import require, types
 from .annotations import AnnotatedType, Annotation
 from .errors import ArgumentError, StageError
 from .listing import IRText, with_source_lines
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 def ir(kernel: Kernel, stage: str, args: Sequence[Any]) -> IRText:
     """The text of one stage; StageError where there is no such stage."""
+    require.compiler()
     show = _STAGES.get(stage)
     if show is None:
         raise StageError(f"there is no stage {stage!r}", None, f"the stages are {', '.join(_STAGES)}")

@@ -273,7 +273,9 @@ def field_names(cls: type) -> tuple[str, ...]:
     named = getattr(cls, "_fields", None)
     if named is not None and issubclass(cls, tuple):
         return tuple(named)
-    return tuple(cls.__dataclass_fields__)  # type: ignore[attr-defined]
+    fields = cls.__dataclass_fields__  # type: ignore[attr-defined]
+    # class variables and init-only ones are in there too
+    return tuple(name for name, field in fields.items() if field._field_type.name == "_FIELD")
 
 
 _BY_DTYPE: dict[np.dtype[Any], Scalar] = {np.dtype(t.name): t for t in SIZED if t.name != "bfloat16"}

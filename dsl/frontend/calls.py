@@ -54,8 +54,10 @@ class Calls(Structs):
         return self.call_function(callee.const, args, kwargs)
 
     def _arguments(self, node: nodes.Call) -> tuple[list[Value], dict[str, Value]]:
-        args = [self.evaluate(arg) for arg in node.args]
-        return args, {k.arg: self.evaluate(k.value) for k in node.keywords}
+        nodes_ = [*node.args, *(k.value for k in node.keywords)]
+        values = [self.settled(self.evaluate(arg), *nodes_[number + 1 :]) for number, arg in enumerate(nodes_)]
+        count = len(node.args)
+        return values[:count], {k.arg: value for k, value in zip(node.keywords, values[count:])}
 
     # --- methods
 
@@ -267,9 +269,10 @@ class Calls(Structs):
             for name, slot in self.state.vars.items():
                 if name.startswith("#"):
                     inner.state.vars[name] = slot
-            outer_place = self.b.loc
+            outer = self.b.boundscheck
+            self.b.boundscheck = self.unit.boundscheck(kernel)
             value = inner.run(values)
-        self.b.loc = outer_place
+            self.b.boundscheck = outer
         for name, slot in inner.state.vars.items():
             if name.startswith("#") and name in self.state.vars:
                 self.state.vars[name] = slot

@@ -14,7 +14,7 @@ from mlir import ir
 
 from .. import errors, types
 from ..syntax import nodes
-from . import arrays, elementwise, linalg, scalars
+from . import arrays, elementwise, linalg, mathlib, scalars
 from .base import EmitterBase
 from .constants import literal
 from .scope import Conflict, ObjectValue, StructValue, join
@@ -98,8 +98,33 @@ class Expressions(EmitterBase):
     # --- operators
 
     def _binop(self, node: nodes.BinOp) -> Value:
-        left = self.evaluate(node.left)
+        left = self.settled(self.evaluate(node.left), node.right)
         return self.binary(node.op, left, self.evaluate(node.right))
+
+    def settled(self, value: Value, *later: nodes.Expression) -> Value:
+        """A value that is used after other expressions run: a lazy one is computed first if they may change arrays."""
+        if _is_array(value) and value.leaves is None and any(map(self._may_change_arrays, later)):
+            return value.force(self.b)
+        return value
+
+    def _may_change_arrays(self, node: nodes.Expression) -> bool:
+        """Whether evaluating an expression may write to an array: whether it calls anything but library functions."""
+        return any(isinstance(n, nodes.Call) and not self._is_pure(n.func) for n in nodes.walk(node))
+
+    def _is_pure(self, function: nodes.Expression) -> bool:
+        path = []
+        while isinstance(function, nodes.Attribute):
+            path.append(function.attr)
+            function = function.value
+        if not isinstance(function, nodes.Name) or function.id in self.locals:
+            return False
+        try:
+            found = self.unit.resolve(self.kernel, function.id, self.b.loc)
+            for name in reversed(path):
+                found = getattr(found, name)
+        except (errors.CompileError, AttributeError):
+            return False
+        return found in (len, isinstance) or mathlib.find(found) is not None
 
     def binary(self, op: str, left: Value, right: Value) -> Value:
         """`left op right`, at the current place."""
@@ -204,11 +229,15 @@ class Expressions(EmitterBase):
         return Value(type_, (result,), nonneg=first.nonneg and second.nonneg)
 
     def _compare(self, node: nodes.Compare) -> Value:
-        return self._chain(self.evaluate(node.left), node.ops, node.comparators)
+        left = self.settled(self.evaluate(node.left), *node.comparators)
+        return self._chain(left, node.ops, node.comparators)
 
     def _chain(self, left: Value, ops: Sequence[str], comparators: Sequence[nodes.Expression]) -> Value:
         """`left op a op b ...`: each operand is evaluated once, and only if the comparison before it held."""
-        right = self.evaluate(comparators[0])
+        # A list to search is no array: its elements are compared one by one, as those of a tuple.
+        first = comparators[0]
+        search = ops[0] in ("in", "not in") and isinstance(first, nodes.List)
+        right = self.elements(first) if search else self.evaluate(first)
         result = self._compare_two(ops[0], left, right, comparators[0])
         if len(ops) == 1:
             return result
@@ -226,6 +255,8 @@ class Expressions(EmitterBase):
     def _compare_two(self, op: str, left: Value, right: Value, node: nodes.Expression) -> Value:
         if op in ("is", "is not"):
             return constant(self._is_same(left, right) is (op == "is"))
+        if op in ("==", "!=") and types.none in (left.type, right.type):
+            return constant((left.type == right.type) is (op == "=="))
         if op in ("in", "not in"):
             return self._contains(left, right, node, op == "in")
         if isinstance(left, TupleValue) and isinstance(right, TupleValue) and op in ("==", "!="):
@@ -295,6 +326,12 @@ class Expressions(EmitterBase):
 
     def _tuple(self, node: nodes.Tuple) -> Value:
         return TupleValue(tuple(self.forced(e) for e in node.elts))
+
+    def elements(self, node: nodes.Expression) -> Value:
+        """A list literal as the tuple of its elements, where it is taken apart at once; anything else as it is."""
+        if isinstance(node, nodes.List):
+            return TupleValue(tuple(self.forced(e) for e in node.elts))
+        return self.forced(node)
 
     def _list(self, node: nodes.List) -> Value:
         return arrays.from_elements(self.b, self._nested(node))

@@ -65,7 +65,7 @@ class Iterations(Statements):
                     if node.keywords and function is not enumerate:
                         raise self.b.error(f"{function.__name__} takes no keyword arguments here")
                     return make(node)
-            return self._over(self.forced(node))
+            return self._over(self.elements(node))
 
     def _over(self, value: Value) -> Iteration:
         parts = self.parts(value)

@@ -202,7 +202,12 @@ class Statements(Expressions):
     def _assign(self, node: nodes.Assign) -> None:
         # A lazy array expression that goes into one array's elements is computed right there.
         alone = len(node.targets) == 1 and isinstance(node.targets[0], nodes.Subscript)
-        value = self.evaluate(node.value) if alone else self.forced(node.value)
+        if alone:
+            value = self.settled(self.evaluate(node.value), node.targets[0])
+        elif all(isinstance(t, (nodes.Tuple, nodes.List)) for t in node.targets):
+            value = self.elements(node.value)
+        else:
+            value = self.forced(node.value)
         for target in node.targets:
             self.assign(target, value)
 

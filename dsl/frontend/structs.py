@@ -144,6 +144,9 @@ class Structs(Loops):
     def construct(self, cls: type, args: Sequence[Value], kwargs: dict[str, Value]) -> Value:
         """`cls(*args, **kwargs)` for a struct class."""
         names = types.field_names(cls)
+        parameters = getattr(cls, "__dataclass_params__", None)
+        if parameters is not None and not parameters.init:
+            raise self.b.error(f"{cls.__name__} has its own __init__, which kernels do not run", "make it without")
         if "__post_init__" in dir(cls):
             raise self.b.error(f"{cls.__name__} has a __post_init__, which kernels do not run", "make it without one")
         given = self.bound(cls.__name__, names, args, kwargs, _defaults(cls))

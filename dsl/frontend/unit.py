@@ -4,6 +4,7 @@ function.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,9 @@ class Unit:
         self.shared = Shared(module, options)
         self.pending: list[errors.CompileError] = []  # errors of paths that may yet turn out not to be
         self._functions: dict[tuple[int, tuple[types.Type, ...]], Function | None] = {}
-        self._trees: dict[int, tuple[FunctionDef, Liveness]] = {}
+        self._numbers = itertools.count()
+        # The kernel is kept as well: what is known of it goes by its id.
+        self._trees: dict[int, tuple[FunctionDef, Liveness, Kernel]] = {}
         self._calling: list[Kernel] = []
         self._objects = 0
         self._entry: Emitter | None = None
@@ -74,8 +77,12 @@ class Unit:
 
             source = kernel.source
             tree = parse(source.text, source.file, source.line, source.col)
-            found = self._trees[id(kernel)] = (tree, Liveness(tree))
-        return found
+            found = self._trees[id(kernel)] = (tree, Liveness(tree), kernel)
+        return found[:2]
+
+    def boundscheck(self, kernel: Kernel) -> bool:
+        """Whether bounds are checked in a kernel: as it says itself, else as the one that was asked for."""
+        return bool(kernel.options.get("boundscheck", self.shared.boundscheck))
 
     def emitter(self, kernel: Kernel, b: Builder) -> Emitter:
         from .emitter import Emitter
@@ -138,10 +145,7 @@ class Unit:
         place = ir.Location.file(tree.loc.file, tree.loc.line, tree.loc.col)
         name = re.sub(r"\W+", "", kernel.name) or "kernel"
         # A dot keeps it apart from every C function; the number from other specialisations.
-        symbol = f"{name}.{len(self._functions)}" if not is_entry else f"{name}.entry"
-        taken = {f.symbol for f in self._functions.values() if f is not None}
-        while symbol in taken:
-            symbol += "_"
+        symbol = f"{name}.entry" if is_entry else f"{name}.{next(self._numbers)}"
         leaf_types = [self.shared.type(leaf.mlir) for t in arg_types for leaf in types.leaves(t)]
         cell_type = self.shared.type("memref<1xi64>")
         attributes = {
@@ -175,6 +179,7 @@ class Unit:
         arguments = list(block.arguments)
         cell = arguments.pop()
         b = Builder(self.shared, loc, cell)
+        b.boundscheck = self.boundscheck(kernel)
         emitter = self.emitter(kernel, b)
         if is_entry:
             self._entry = emitter

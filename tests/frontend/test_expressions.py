@@ -201,3 +201,48 @@ def test_large_constants():
 
     with pytest.raises(errors.KernelValueError, match="does not fit"):
         lowered(made("return 2**70 + x"), 0, 0)
+
+
+def test_values_are_those_of_their_time():
+    def zero(a):
+        a[0] = 0.0
+        return 1
+
+    def kernel(x, y):
+        a = x * 2 + zero(x)
+        y[zero(x)] = x[1] + 1
+        x[0] = 3.0
+        y[zero(x) :] = x[:2] + zero(x)
+        x[0] = 4.0
+        b = np.sum(x * 3 + zero(x))
+        x[0] = 5.0
+        c = (x * 2 > zero(x) + 7)[0]
+        return a, b, c
+
+    check(kernel, V, np.zeros(3))
+
+
+def test_arguments_of_callees_may_overlap():
+    def reverse(a, b):
+        for i in range(len(a)):
+            a[i] = b[len(b) - 1 - i]
+
+    def kernel(x):
+        reverse(x, x)
+        reverse(x[:2], x[1:])
+        return x
+
+    check(kernel, np.arange(7.0))
+
+
+@pytest.mark.parametrize("body", [
+    "for v in [1, 2.5, x[0]]:\n    y[0] += v\nreturn y",
+    "a, b = [1, x[0]]\nreturn a, b",
+    "return 2 in [1, 2], x[0] in [x[1], 3.0]",
+    "return x == None, None == None, x is not None",
+])  # fmt: skip
+def test_lists_taken_apart(body):
+    if "None" in body:
+        check(made(body), 1.0, 2.0)
+    else:
+        check(made(body), V, V + 1)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 # What the entry function returns.
 OK, OUT_OF_MEMORY, BAD_EXTENT = 0, 1, 2
-# The variable in which generated code finds the key of its thread-specific jump buffer.
-KEY = "dsl.jump_key"
+# The words that generated code and this process share, in a variable of this name: the key of the thread-specific jump
+# buffer, the address of the C library's function for the size of a block (0: there is none), how many bytes of freed
+# blocks to keep for the next call, how many are kept, and the kept blocks.
+SHARED = "dsl.shared"
+JUMP_KEY, USABLE_SIZE, KEEP_LIMIT, KEPT, BLOCKS = range(5)
+BLOCK_COUNT = 32
 
 
 def symbol(entry: str) -> str:

@@ -27,7 +27,7 @@ from mlir.ir import (
     UnitAttr,
 )
 
-from .abi import KEY, symbol
+from .abi import SHARED, symbol
 from .errors import LoweringError
 
 _LLVM_FLOAT = {"f64": "double", "f32": "float", "f16": "half", "bf16": "bfloat"}
@@ -127,7 +127,7 @@ define internal void @"{name}.run"(ptr noalias %slots) noinline {{
 
 define i64 @"{name}"(ptr %slots) {{
   %buffer = alloca [64 x i64], align 16
-  %key = load i64, ptr @{KEY}
+  %key = load i64, ptr @{SHARED}
   %outer = call ptr @pthread_getspecific(i64 %key)
   %status = call i32 @_setjmp(ptr %buffer) returns_twice
   %ended = icmp ne i32 %status, 0

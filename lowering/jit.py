@@ -17,7 +17,18 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 
 from . import vector_library
-from .abi import BAD_EXTENT, KEY, OUT_OF_MEMORY, symbol
+from .abi import (
+    BAD_EXTENT,
+    BLOCK_COUNT,
+    BLOCKS,
+    JUMP_KEY,
+    KEEP_LIMIT,
+    KEPT,
+    OUT_OF_MEMORY,
+    SHARED,
+    USABLE_SIZE,
+    symbol,
+)  # fmt: skip
 from .errors import LoweringError
 
 _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
@@ -80,6 +91,30 @@ def load(object_code: bytes, entry: str, extra_symbols: Mapping[str, int] | None
     return _linker().load(object_code, symbol(entry), extra_symbols or {})
 
 
+def kept_bytes() -> int:
+    """How much memory of freed arrays is kept for the next calls."""
+    return _linker().shared[KEPT]
+
+
+def release() -> None:
+    """Give the kept memory back. Only while no compiled code runs."""
+    linker = _linker()
+    free = linker.process.free
+    free.argtypes = [ctypes.c_void_p]
+    for number in range(BLOCKS, BLOCKS + BLOCK_COUNT):
+        block, linker.shared[number] = linker.shared[number], 0
+        free(block)
+    linker.shared[KEPT] = 0
+
+
+def _keep_limit() -> int:
+    """An eighth of the machine's memory, and not more than 4 GiB."""
+    try:
+        return min(4 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+    except (AttributeError, ValueError, OSError):
+        return 256 << 20
+
+
 class _Linker:
     """LLVM's linker, one for the process. Each object goes into a library of its own, so equal names don't meet."""
 
@@ -107,11 +142,11 @@ class _Linker:
         if not self.jit:
             raise LoweringError(f"LLVM's linker does not start: {self.text(error)}")
         self.process = ctypes.CDLL(None)
-        self.jump_key = self._thread_key()
+        self.shared = self._shared()
 
     def load(self, code: bytes, name: str, extra: Mapping[str, int]) -> Loaded:
         elements = (_Element * 2)(_Element(_OBJECT, code, len(code)), _Element(_PROCESS, b"", 0))
-        known = {KEY: ctypes.addressof(self.jump_key), **extra}
+        known = {SHARED: ctypes.addressof(self.shared), **extra}
         imports = (_Symbol * len(known))(*(_Symbol(key.encode(), value) for key, value in known.items()))
         exports = (_Symbol * 1)(_Symbol(name.encode(), 0))
         error = ctypes.c_char_p()
@@ -133,12 +168,17 @@ class _Linker:
         with self.lock:
             self.lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose(tracker, ctypes.byref(error))
 
-    def _thread_key(self) -> ctypes.c_uint64:
-        """A new thread-specific key, in a variable that generated code reads it from."""
-        key = ctypes.c_uint64(0)
-        if self.process.pthread_key_create(ctypes.byref(key), None):
+    def _shared(self) -> ctypes.Array[ctypes.c_uint64]:
+        """The words that generated code reads and writes, see `abi`."""
+        words = (ctypes.c_uint64 * (BLOCKS + BLOCK_COUNT))()
+        if self.process.pthread_key_create(ctypes.byref(words, 8 * JUMP_KEY), None):
             raise LoweringError("the process has no thread-specific keys left")
-        return key
+        for name in ("malloc_usable_size", "malloc_size"):  # of Linux, of macOS
+            if hasattr(self.process, name):
+                words[USABLE_SIZE] = ctypes.cast(self.process[name], ctypes.c_void_p).value or 0
+                break
+        words[KEEP_LIMIT] = _keep_limit()
+        return words
 
     def text(self, error: ctypes.c_char_p) -> str:
         """A message of LLVM's, which is then freed."""

@@ -1,9 +1,12 @@
-"""Allocation that fails cleanly: no memory, or an extent that makes no sense, ends the call and is reported.
+"""Allocation that fails cleanly, and that is quick where blocks are large.
 
 Two parts. `guard` puts, before each allocation with extents known at run time only, a test that they are not negative
-and that the bytes can be counted. `RUNTIME` is LLVM IR that the generated code calls in place of malloc: on failure it
-jumps out of the kernel to the entry function (`entry`), which returns a status. Buffers which the ended call had
-allocated are lost; whatever it had written to the caller's arrays stays written.
+and that the bytes can be counted. `RUNTIME` is LLVM IR that the generated code calls in place of malloc and free:
+
+- Where there is no memory, or an extent makes no sense, it jumps out of the kernel to the entry function (`entry`),
+  which returns a status. Buffers which the ended call had allocated are lost; whatever it had written to the caller's
+  arrays stays written.
+- Large blocks are kept when they are freed, up to a limit, and used again.
 """
 
 from __future__ import annotations
@@ -29,10 +32,20 @@ from mlir.ir import (
     WalkResult,
 )
 
-from .abi import BAD_EXTENT, KEY, OUT_OF_MEMORY
+from .abi import (
+    BAD_EXTENT,
+    BLOCK_COUNT,
+    BLOCKS,
+    JUMP_KEY,
+    KEEP_LIMIT,
+    KEPT,
+    OUT_OF_MEMORY,
+    SHARED,
+    USABLE_SIZE,
+)
 
 # The functions that generated code calls.
-ALLOC, REFUSE = "dsl.alloc", "dsl.bad_extent"
+ALLOC, FREE, REFUSE = "dsl.alloc", "dsl.free", "dsl.bad_extent"
 # More bytes than this is a mistake in the count, not a wish for memory.
 _LIMIT = 1 << 62
 
@@ -114,19 +127,31 @@ def _guard_one(alloc: Operation) -> None:
         Operation.create("scf.yield", [], [])
 
 
-# The key of a thread-specific value, the innermost entry's jump buffer; its place is given when the code is loaded.
-# `dsl.alloc` gives NULL for a size that no guard lets pass (a buffer that was hoisted above its guard).
+# Blocks from this size on are kept when they are freed: the system gives fresh pages slowly, and a derivative needs the
+# same blocks again in its next call.
+_LARGE = 1 << 20
+
+
+def _word(number: int) -> str:
+    """The address of one of the shared words."""
+    return f"getelementptr (i64, ptr @{SHARED}, i64 {number})"
+
+
+# `dsl.alloc` gives NULL for a size that no guard lets pass (a buffer that was hoisted above its guard). All else that
+# it gives is malloc's, and may be freed by the C library's own free. Kept blocks are taken and put back by atomic
+# exchanges, so threads don't disturb each other.
 RUNTIME = f"""
-@{KEY} = external global i64
+@{SHARED} = external global i64
 declare ptr @pthread_getspecific(i64) nounwind
 declare i32 @pthread_setspecific(i64, ptr) nounwind
 declare i32 @_setjmp(ptr) nounwind returns_twice
 declare void @_longjmp(ptr, i32) noreturn nounwind
 declare noalias ptr @malloc(i64) nounwind willreturn memory(inaccessiblemem: readwrite)
   allockind("alloc,uninitialized") allocsize(0) "alloc-family"="malloc"
+declare void @free(ptr allocptr) nounwind willreturn allockind("free") "alloc-family"="malloc"
 
 define internal void @dsl.leave(i32 %status) cold noinline noreturn nounwind {{
-  %key = load i64, ptr @{KEY}
+  %key = load i64, ptr {_word(JUMP_KEY)}
   %buffer = call ptr @pthread_getspecific(i64 %key)
   call void @_longjmp(ptr %buffer, i32 %status)
   unreachable
@@ -137,10 +162,70 @@ define internal void @{REFUSE}() cold noinline noreturn nounwind {{
   unreachable
 }}
 
+define internal i64 @dsl.size(ptr %block) noinline nounwind {{
+  %function = load ptr, ptr {_word(USABLE_SIZE)}
+  %none = icmp eq ptr %function, null
+  br i1 %none, label %unknown, label %ask
+unknown:
+  ret i64 0
+ask:
+  %size = call i64 %function(ptr %block)
+  ret i64 %size
+}}
+
+; A kept block of at least so many bytes, and not more than twice as many; or NULL.
+define internal ptr @dsl.take(i64 %bytes) noinline nounwind {{
+start:
+  %most = shl i64 %bytes, 1
+  br label %look
+look:
+  %number = phi i64 [ 0, %start ], [ %following, %next ]
+  %slot = getelementptr ptr, ptr {_word(BLOCKS)}, i64 %number
+  %seen = load atomic ptr, ptr %slot monotonic, align 8
+  %empty = icmp eq ptr %seen, null
+  br i1 %empty, label %next, label %grab
+grab:
+  %block = atomicrmw xchg ptr %slot, ptr null acq_rel
+  %gone = icmp eq ptr %block, null
+  br i1 %gone, label %next, label %measure
+measure:
+  %size = call i64 @dsl.size(ptr %block)
+  %enough = icmp uge i64 %size, %bytes
+  %fits = icmp ule i64 %size, %most
+  %good = and i1 %enough, %fits
+  br i1 %good, label %found, label %back
+found:
+  %less = atomicrmw sub ptr {_word(KEPT)}, i64 %size monotonic
+  ret ptr %block
+back:
+  %swap = cmpxchg ptr %slot, ptr null, ptr %block acq_rel monotonic
+  %kept = extractvalue {{ ptr, i1 }} %swap, 1
+  br i1 %kept, label %next, label %drop
+drop:
+  %lost = atomicrmw sub ptr {_word(KEPT)}, i64 %size monotonic
+  call void @free(ptr %block)
+  br label %next
+next:
+  %following = add i64 %number, 1
+  %more = icmp ult i64 %following, {BLOCK_COUNT}
+  br i1 %more, label %look, label %none
+none:
+  ret ptr null
+}}
+
 define internal noalias ptr @{ALLOC}(i64 %bytes) noinline nounwind memory(inaccessiblemem: readwrite)
     allockind("alloc,uninitialized") allocsize(0) "alloc-family"="malloc" {{
+  %large = icmp uge i64 %bytes, {_LARGE}
+  br i1 %large, label %check, label %try
+check:
   %absurd = icmp ugt i64 %bytes, {_LIMIT}
-  br i1 %absurd, label %refuse, label %try
+  br i1 %absurd, label %refuse, label %reuse
+reuse:
+  %old = call ptr @dsl.take(i64 %bytes)
+  %none = icmp eq ptr %old, null
+  br i1 %none, label %try, label %again
+again:
+  ret ptr %old
 try:
   %some = call i64 @llvm.umax.i64(i64 %bytes, i64 1)
   %memory = call ptr @malloc(i64 %some)
@@ -153,5 +238,40 @@ refuse:
 leave:
   call void @dsl.leave(i32 {OUT_OF_MEMORY})
   unreachable
+}}
+
+define internal void @{FREE}(ptr allocptr %block) noinline nounwind allockind("free") "alloc-family"="malloc"
+    memory(argmem: readwrite, inaccessiblemem: readwrite) {{
+start:
+  %nothing = icmp eq ptr %block, null
+  br i1 %nothing, label %end, label %measure
+measure:
+  %size = call i64 @dsl.size(ptr %block)
+  %large = icmp uge i64 %size, {_LARGE}
+  br i1 %large, label %count, label %drop
+count:
+  %before = atomicrmw add ptr {_word(KEPT)}, i64 %size monotonic
+  %after = add i64 %before, %size
+  %limit = load i64, ptr {_word(KEEP_LIMIT)}
+  %room = icmp ule i64 %after, %limit
+  br i1 %room, label %look, label %uncount
+look:
+  %number = phi i64 [ 0, %count ], [ %following, %next ]
+  %slot = getelementptr ptr, ptr {_word(BLOCKS)}, i64 %number
+  %swap = cmpxchg ptr %slot, ptr null, ptr %block acq_rel monotonic
+  %kept = extractvalue {{ ptr, i1 }} %swap, 1
+  br i1 %kept, label %end, label %next
+next:
+  %following = add i64 %number, 1
+  %more = icmp ult i64 %following, {BLOCK_COUNT}
+  br i1 %more, label %look, label %uncount
+uncount:
+  %lost = atomicrmw sub ptr {_word(KEPT)}, i64 %size monotonic
+  br label %drop
+drop:
+  call void @free(ptr %block)
+  br label %end
+end:
+  ret void
 }}
 """

@@ -21,7 +21,7 @@ from .copies import copy_in_loops
 from .deallocation import deallocate
 from .errors import LoweringError, from_mlir, position
 from .expand import expand
-from .memory import ALLOC, REFUSE, RUNTIME, guard
+from .memory import ALLOC, FREE, REFUSE, RUNTIME, guard
 from .options import CpuOptions
 
 # Branches between blocks, which deallocation does not take: made into structured control flow first.
@@ -173,6 +173,6 @@ def _finish(
         ir = _CONTRACTIBLE.sub(r"= \1 contract ", ir)
     if allocates or f"@{REFUSE}" in ir:
         allocates = True
-        ir = re.sub(rf"^declare [^\n]*@(malloc|{re.escape(REFUSE)})\([^\n]*\n", "", ir, flags=re.M)
-        ir = ir.replace("@malloc(", f"@{ALLOC}(") + RUNTIME
+        ir = re.sub(rf"^declare [^\n]*@(malloc|free|{re.escape(REFUSE)})\([^\n]*\n", "", ir, flags=re.M)
+        ir = ir.replace("@malloc(", f"@{ALLOC}(").replace("@free(", f"@{FREE}(") + RUNTIME
     return ir + entries.wrapper(entry, signature, allocates) + vector_math.keep(kept)

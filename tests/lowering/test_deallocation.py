@@ -415,5 +415,5 @@ def test_local_arrays_are_freed_without_questions_and_outside_loops():
     assert "dealloc_helper" not in ir
     first_loop = body.index(" phi ")
     assert body.count("@dsl.alloc") == 2 and body.rindex("@dsl.alloc") < first_loop
-    assert body.count("@free") == 2
+    assert body.count("@dsl.free") == 2
     assert body.count(" alloca ") == 1 and body.index(" alloca ") < first_loop

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 
+from lowering import jit, stages
 from lowering.errors import LoweringError
 from tests.lowering.harness import compiled
 
@@ -101,6 +102,97 @@ def test_failures_in_many_threads_stay_in_their_thread(allocates):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+LARGE = """
+func.func @f(%n: index, %x: f64) -> f64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %z = arith.constant 0.0 : f64
+  %a = memref.alloc(%n) : memref<?xf64>
+  %b = memref.alloc(%n) : memref<?xf64>
+  scf.for %i = %c0 to %n step %c1 {
+    %k = arith.index_cast %i : index to i64
+    %y = arith.sitofp %k : i64 to f64
+    %v = arith.mulf %y, %x : f64
+    memref.store %v, %a[%i] : memref<?xf64>
+    memref.store %x, %b[%i] : memref<?xf64>
+  }
+  %last = arith.subi %n, %c1 : index
+  %r = scf.for %i = %c0 to %n step %c1 iter_args(%s = %z) -> (f64) {
+    %j = arith.subi %last, %i : index
+    %u = memref.load %a[%j] : memref<?xf64>
+    %w = memref.load %b[%j] : memref<?xf64>
+    %p = arith.divf %s, %w : f64
+    %t = arith.addf %p, %u : f64
+    scf.yield %t : f64
+  }
+  return %r : f64
+}"""
+
+
+def large(n, x):
+    total = 0.0
+    for i in range(n - 1, -1, -1):
+        total = total / x + i * x
+    return total
+
+
+def test_large_blocks_are_kept_for_the_next_call():
+    f = compiled(LARGE, results=["f64"])
+    jit.release()
+    assert jit.kept_bytes() == 0
+    n = 300_000
+    want = f(n, 2.0)
+    assert abs(want - large(n, 2.0)) < 1e-9 * abs(want)
+    kept = jit.kept_bytes()
+    assert 2 * 8 * n <= kept < 3 * 8 * n
+    for _ in range(5):
+        assert f(n, 2.0) == want
+        assert jit.kept_bytes() == kept
+    f(50, 2.0)  # small ones are not touched by it
+    assert jit.kept_bytes() == kept
+    f(n // 4, 2.0)  # much smaller ones don't take them
+    assert jit.kept_bytes() >= kept
+    jit.release()
+    assert jit.kept_bytes() == 0
+    assert f(n, 2.0) == want
+
+
+def test_kept_blocks_under_many_threads():
+    f = compiled(LARGE, results=["f64"])
+    sizes = [140_000, 200_000, 290_000, 600_000]
+    want = {n: f(n, 1.5) for n in sizes}
+    wrong = []
+
+    def work(k):
+        for turn in range(25):
+            n = sizes[(k + turn) % len(sizes)]
+            if f(n, 1.5) != want[n]:
+                wrong.append((k, n))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    kept = jit.kept_bytes()
+    assert 0 < kept <= 6 * 2 * 16 * 600_000
+    jit.release()
+
+
+def test_buffers_that_are_never_read_are_not_allocated():
+    text = """
+func.func @f(%n: index, %x: f64) -> f64 {
+  %c0 = arith.constant 0 : index
+  %a = memref.alloc(%n) : memref<?xf64>
+  memref.store %x, %a[%c0] : memref<?xf64>
+  %v = memref.load %a[%c0] : memref<?xf64>
+  return %v : f64
+}"""
+    body = stages.optimised(text, "f").split("@dsl.f.run", 1)[1].split("\n}")[0]
+    assert "@dsl.alloc" not in body and "@dsl.free" not in body
 
 
 def test_empty_array(allocates):

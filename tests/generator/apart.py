@@ -51,7 +51,7 @@ def check_apart(program: Program, point: int, seconds: float = 60.0) -> Failure 
     if not data:
         end = os.waitstatus_to_exitcode(status)
         name = signal.Signals(-end).name if end < 0 else f"exit {end}"
-        return Failure(f"crash: {name} {_site(said)}", said)
+        return Failure("crash", f"{name}\n{said}")
     answer: Any = pickle.loads(data)
     if isinstance(answer, Failure) or answer is None:
         return answer
@@ -86,11 +86,3 @@ def _read(pipe: Any, child: int, seconds: float) -> bytes | None:
         if not part:
             return data
         data += part
-
-
-def _site(said: str) -> str:
-    """The innermost of our own functions in the dump of a crash: what tells one crash from another."""
-    for line in said.splitlines():
-        if line.strip().startswith("File ") and any(f"/{part}/" in line for part in ("dsl", "dialects", "lowering")):
-            return line.strip().rpartition("/")[2].replace('"', "")
-    return ""

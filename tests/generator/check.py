@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import linecache
+import re
 import tempfile
 import traceback
 from pathlib import Path
@@ -52,8 +53,8 @@ def check(program: Program, point: int) -> Failure | None:
         try:
             failure = mode(case)
         except Exception as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            kind = f"{name}: {type(error).__name__} at {Path(where.filename).name}:{where.name}"
+            first = str(error).partition("\n")[0]
+            kind = f"{name}: {type(error).__name__}: {re.sub(r'`[^`]*`|[0-9]+', '_', first)[:80]}"
             return Failure(kind, "".join(traceback.format_exception(error))[-6000:])
         if failure:
             return failure

@@ -54,12 +54,12 @@ def unpack(s: Scope) -> Lines:
     olds = s.of("f", writable=True)
     if pair and s.chance(0.5):
         h = s.random.choice(pair)
-        names = (
-            [s.add(Var(s.fresh("f"), "f")).name for _ in range(2)]
-            if len(olds) < 2
-            else [v.name for v in s.random.sample(olds, 2)]
-        )
-        return [f"{names[0]}, {names[1]} = {h.name}({', '.join(e.leaf(s) for _ in h.params)})"]
+        arguments = ", ".join(e.leaf(s) for _ in h.params)
+        if len(olds) < 2:
+            names = [s.add(Var(s.fresh("f"), "f")).name for _ in range(2)]
+        else:
+            names = [v.name for v in s.random.sample(olds, 2)]
+        return [f"{names[0]}, {names[1]} = {h.name}({arguments})"]
     if len(olds) < 2:
         return assign(s)
     a, b = s.random.sample(olds, 2)

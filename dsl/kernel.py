@@ -6,11 +6,11 @@ kernels costs next to nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-from .errors import ArgumentError, NotYetSupported, SourceError, register_source, source_line
+from .errors import ArgumentError, NotYetSupported, SourceError
 from .options import checked
 from .syntax.loc import Loc
 from .syntax.source import Source, source_of
@@ -140,18 +140,19 @@ class Kernel:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
+        from .constants import portable
+        from .pickling import by_name, by_text, find
+
         # A script's own kernels go by their text: another process may have another __main__.
         if self.__module__ not in ("__main__", "__mp_main__", None):
-            found = _find(self.__module__, self.__qualname__)
+            found = find(self.__module__, self.__qualname__)
             if found is self or (found is self.fn and not self.options):
-                return _by_name, (self.__module__, self.__qualname__)
-        from .constants import portable
-
+                return by_name, (self.__module__, self.__qualname__)
         fn = self.fn
         names = (self.__name__, self.__qualname__, self.__module__, self.__doc__)
         # The constants come second: kernels may refer to each other in a circle.
         state = {"constants": portable(self), "defaults": fn.__defaults__, "kwdefaults": fn.__kwdefaults__}
-        return _by_text, (tuple(self.source), names, dict(self.options)), state
+        return by_text, (tuple(self.source), names, dict(self.options)), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         from .constants import unpack
@@ -292,7 +293,7 @@ def _plain(fn: Any) -> FunctionType:
 def _from_text(
     source: Any, name: str | None, constants: Mapping[str, Any] | None, options: Mapping[str, bool], frame: Any
 ) -> Kernel:
-    from .syntax.source import define
+    from .syntax.given import define
 
     file = None
     if not isinstance(source, str):
@@ -313,63 +314,3 @@ def _words(text: str) -> set[str]:
     import re
 
     return set(re.findall(r"[^\W\d]\w*", text))
-
-
-# --- pickling -----------------------------------------------------------------------------------------------------
-
-
-def _find(module: str, qualname: str) -> Any:
-    import sys
-
-    found: Any = sys.modules.get(module)
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
-    return found
-
-
-def _by_name(module: str, qualname: str) -> Kernel:
-    import importlib
-
-    found: Any = importlib.import_module(module)
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return as_kernel(found)
-
-
-def _by_text(place: tuple[str, str, int, int], names: tuple[Any, ...], options: Mapping[str, bool]) -> Kernel:
-    """A kernel of its text alone, in a namespace of its own that its state will fill."""
-    source = Source(*place)
-    if not source_line(source.file, source.line):
-        register_source(source.file, source.text, source.line)
-    fn = _evaluate(source, {"__name__": names[2]})
-    fn.__name__, fn.__qualname__, fn.__module__, fn.__doc__ = names
-    return Kernel(fn, options, source)
-
-
-def _evaluate(source: Source, namespace: dict[str, Any]) -> FunctionType:
-    """The Python function of a text, at its old place in its file. Neither defaults nor annotations are evaluated."""
-    import ast
-
-    is_lambda = source.text.startswith("lambda")
-    text = f"({source.text})" if is_lambda else source.text
-    indented = text[:1] in " \t"
-    tree = ast.parse(f"if 1:\n{text}" if indented else text)
-    ast.increment_lineno(tree, source.line - (2 if indented else 1))
-    body: Iterable[ast.stmt] = tree.body[0].body if indented else tree.body  # type: ignore[attr-defined]
-    (statement,) = body
-    if is_lambda:
-        assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Lambda)
-        arguments = statement.value.args
-    else:
-        assert isinstance(statement, ast.FunctionDef)
-        arguments, statement.returns = statement.args, None
-        for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-            a.annotation = None
-    arguments.defaults = []
-    arguments.kw_defaults = [None] * len(arguments.kwonlyargs)
-    if is_lambda:
-        assert isinstance(statement, ast.Expr)
-        return eval(compile(ast.Expression(statement.value), source.file, "eval", dont_inherit=True), namespace)
-    exec(compile(ast.Module([statement], []), source.file, "exec", dont_inherit=True), namespace)
-    assert isinstance(statement, ast.FunctionDef)
-    return namespace.pop(statement.name)

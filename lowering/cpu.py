@@ -76,6 +76,19 @@ def _host() -> tuple[str, Any]:
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features()
 
 
+@lru_cache(maxsize=1)
+def _prepare_llvm() -> None:
+    """Once a process (LLVM refuses an option that is given twice): the host's code generator, and one option.
+
+    A sum in the program's order is vectorised too: what is added is computed as vectors, and then added one by one.
+    """
+    import llvmlite.binding as llvm
+
+    llvm.set_option("", "-force-ordered-reductions")
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
 @lru_cache(maxsize=4)
 def _machine(opt_level: int) -> Any:
     """LLVM's code generator for this host."""
@@ -83,8 +96,7 @@ def _machine(opt_level: int) -> Any:
 
     from .vector_library import wide_features
 
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
+    _prepare_llvm()
     name, features = _host()
     text = ",".join([features.flatten(), *wide_features(has_feature)])
     target = llvm.Target.from_default_triple()

@@ -252,13 +252,6 @@ class Calls(Structs):
             assert field in self.state.vars
         return value
 
-    def objects_in(self, value: Value) -> list[ObjectValue]:
-        """The mutable structs that a value refers to, its own fields included."""
-        found = [value] if isinstance(value, ObjectValue) else []
-        for part in self.parts(value) or ():
-            found += self.objects_in(part)
-        return found
-
     def inline(self, kernel: Any, values: list[Value]) -> Value:
         """Emit the body of a kernel in place of a call; it works on the caller's objects themselves."""
         raised = self.b.raises
@@ -266,16 +259,14 @@ class Calls(Structs):
             inner = self.unit.emitter(kernel, self.b)
             inner.parameter_objects = self.parameter_objects
             inner.caller = self
-            for name, slot in self.state.vars.items():
-                if name.startswith("#"):
-                    inner.state.vars[name] = slot
+            inner.state.vars = {name: slot for name, slot in self.state.vars.items() if name.startswith("#")}
+            inner.state.frozen = set(self.state.frozen)
             outer = self.b.boundscheck
             self.b.boundscheck = self.unit.boundscheck(kernel)
             value = inner.run(values)
             self.b.boundscheck = outer
-        for name, slot in inner.state.vars.items():
-            if name.startswith("#") and name in self.state.vars:
-                self.state.vars[name] = slot
+        self.state.vars.update((name, slot) for name, slot in inner.state.vars.items() if name.startswith("#"))
+        self.state.frozen |= inner.state.frozen
         self.b.must_leave = self.b.must_leave or self.b.raises > raised
         return self._revived(value)
 

@@ -39,7 +39,7 @@ class Emitter(Calls):
 
     def run(self, values: Sequence[Value]) -> Value:
         """Emit the body with the parameters bound to values; the value that it returns."""
-        self.outer_objects = {name for name in self.state.vars if name.startswith("#")}
+        self.outer_objects = {int(name[1:].partition(".")[0]) for name in self.state.vars if name.startswith("#")}
         for param, value in zip(self.tree.params, values):
             with self.b.at(param.loc):
                 self.state.set(param.name, self._parameter(param, value), param.loc)
@@ -53,8 +53,8 @@ class Emitter(Calls):
         return value
 
     def snapshot(self, value: Value) -> Value:
-        if isinstance(value, ObjectValue) and any(name.startswith(f"#{value.number}.") for name in self.outer_objects):
-            return value  # an object of the caller's: itself
+        if isinstance(value, ObjectValue) and (value.number in self.outer_objects or value.number in self.state.frozen):
+            return value  # an object that the caller has, or may have: itself
         return super().snapshot(value)
 
     def _parameter(self, param: nodes.Param, value: Value) -> Value:

@@ -282,6 +282,8 @@ class Expressions(EmitterBase):
         if left.type == types.none or right.type == types.none:
             return left.type == right.type
         if isinstance(left, ObjectValue) and isinstance(right, ObjectValue):
+            if left.number != right.number and self.state.frozen & {left.number, right.number}:
+                raise self.b.error("whether these are one object depends on the path taken here")
             return left.number == right.number
         if left.known and right.known and not (_is_number(left) or _is_number(right)):
             return left.const is right.const or (type(left.const) is str and left.const == right.const)

@@ -34,6 +34,7 @@ class Plan:
         self.types: dict[str, types.Type] = {}
         self.flagged: set[str] = set()  # variables that may be unassigned: a flag is carried too
         self.conflicts: dict[str, Conflict] = {}
+        self.frozen: set[str] = set()  # variables whose objects may also be known by another name
 
     def flagged_in_order(self) -> list[str]:
         return [name for name in self.types if name in self.flagged]
@@ -45,6 +46,7 @@ class Plan:
             and self.types == other.types
             and self.flagged == other.flagged
             and self.conflicts.keys() == other.conflicts.keys()
+            and self.frozen == other.frozen
         )
 
 
@@ -190,13 +192,15 @@ class Loops(Iterations):
             if n.startswith("#") and n in before.vars and (v is not before.vars[n] or n in plan.types)
         ]
         for name in [*names, *slots]:
-            self._carry(new, plan, name, before, end, widen)
+            self._carry(new, plan, name, before, end, widen, frozenset(names))
         value = end.vars.get(RETURNED)
         if RETURN in exits and value is not None:
             self._carry_returned(new, plan, value, end)
         return new
 
-    def _carry(self, new: Plan, plan: Plan, name: str, before: State, end: State, widen: bool) -> None:
+    def _carry(
+        self, new: Plan, plan: Plan, name: str, before: State, end: State, widen: bool, live: Names
+    ) -> None:
         first, last = before.vars.get(name), end.vars.get(name)
         if not end.matters(name):
             last = first  # no path comes back from the end of the body
@@ -208,13 +212,14 @@ class Loops(Iterations):
             return
         known = [v for v in (first, last) if v is not None]
         if any(_holds_object(v) for v in known):
-            if first is not None and last is not None and _same_objects(first, last):
+            if first is not None and last is not None and _same_objects(first, last) and name not in plan.types:
                 return  # the loop does not change which object this is
-            new.conflicts[name] = Conflict(
-                self._seen(first or known[0], name, before), self._seen(known[-1], name, end)
-            )
-            return
-        joined = join(known[0], known[-1])
+            states = [before, end][-len(known) :]
+            joined = join_types(self._seen(known[0], name, states[0])[0], self._seen(known[-1], name, end)[0])
+            if any(self.is_shared(v, name, s, live) for v, s in zip(known, states)):
+                new.frozen.add(name)
+        else:
+            joined = join(known[0], known[-1])
         if joined is not None and widen and name in plan.types:
             joined = join_types(plan.types[name], joined)
         if joined is None:
@@ -228,8 +233,9 @@ class Loops(Iterations):
     def _carry_returned(self, new: Plan, plan: Plan, value: Value, end: State) -> None:
         joined: types.Type | None = self.type_of(value)
         if isinstance(value, Conflict) or _holds_object(value):
-            seen = (self.type_of(value), end.where.get(RETURNED))
-            new.conflicts[RETURNED] = value if isinstance(value, Conflict) else Conflict(seen, seen)
+            if not isinstance(value, Conflict):
+                raise self.b.error("a loop does not return a struct of the caller's", "return it after the loop")
+            new.conflicts[RETURNED] = value
             return
         if RETURNED in plan.types and joined is not None:
             joined = join_types(plan.types[RETURNED], joined)
@@ -273,7 +279,11 @@ class Loops(Iterations):
         leaves = iter(args)
         for name, type_ in plan.types.items():
             where = self.state.where.get(name)
+            old = self.state.vars.get(name)
             self.state.set(name, self.rebuild(type_, leaves, objects=name != RETURNED), where)
+            if name in plan.frozen:
+                made = [*self.objects_in(self.state.vars[name]), *(self.objects_in(old) if old is not None else ())]
+                self.state.frozen |= {found.number for found in made}
         for name in plan.flagged_in_order():
             self.state.flags[name] = next(leaves)
         for name, conflict in plan.conflicts.items():

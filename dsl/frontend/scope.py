@@ -60,9 +60,10 @@ class State:
     """Variables by name. `flags`: an i1 for those that may be unassigned. `where`: the place of the last assignment.
 
     `exits`: for each way to leave that may have been taken, an i1, or True where it surely was. `dead`: one surely was.
+    `frozen`: the numbers of objects that may be one and the same, or not; their fields can no longer be assigned to.
     """
 
-    __slots__ = ("dead", "exits", "flags", "vars", "where")
+    __slots__ = ("dead", "exits", "flags", "frozen", "vars", "where")
 
     def __init__(self) -> None:
         self.vars: dict[str, Value] = {}
@@ -70,6 +71,7 @@ class State:
         self.where: dict[str, Loc] = {}
         self.exits: dict[str, ir.Value | bool] = {}
         self.dead = False
+        self.frozen: set[int] = set()
 
     def copy(self) -> State:
         other = State()
@@ -78,6 +80,7 @@ class State:
         other.where = dict(self.where)
         other.exits = dict(self.exits)
         other.dead = self.dead
+        other.frozen = set(self.frozen)
         return other
 
     def set(self, name: str, value: Value, loc: Loc | None = None) -> None:

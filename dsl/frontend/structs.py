@@ -104,6 +104,11 @@ class Structs(Loops):
             raise self.b.error(
                 f"the attributes of {self.type_of(owner)} cannot be assigned to", cls=errors.KernelAttributeError
             )
+        if owner.number in self.state.frozen:
+            raise self.b.error(
+                f"this {owner.cls.__name__} may be one that another name refers to, depending on the path taken here",
+                "assign to the fields before the paths meet, or make a new one",
+            )
         old = self._field(owner, name)
         given = self.parameter_objects.get(owner.number)
         if given is not None:

@@ -364,12 +364,116 @@ def test_argument_array_field_is_not_replaced():
     refused(kernel, make_params(), match="belongs to the caller")
 
 
-def test_conditional_object():
-    def kernel(p, q, c):
+@dataclass
+class Body:
+    x: float
+    v: float
+
+
+def step(s, dt_):
+    return Body(s.x + dt_ * s.v, s.v - dt_ * s.x)
+
+
+def simulate(s, n):
+    for i in range(n):
+        s = step(s, 0.1)
+        if s.x > 1.4:
+            break
+        s.v *= 0.99
+    return s, s.x
+
+
+def chosen(p, q, c):
+    r = p if c > 0 else q
+    if c > 1:
+        s = p
+    else:
+        s = q
+    return r.w + s.b[0]
+
+
+def made_in_branch(c):
+    if c > 0:
+        b = Body(c, 1)
+    else:
+        b = Body(2, c)
+    b.x += 1
+    while b.x < 10:
+        t = Body(b.x * 2, b.v)
+        t.v += 1
+        b = t
+    return b
+
+
+def linked(p, n):
+    a = Body(0.0, 1.0)
+    holder = Net(p, Point(1.0), 2.0)
+    for i in range(n):
+        a = Body(a.x + holder.first.w, a.v)
+        holder = Net(Params(holder.first.w * 0.5, p.b), holder.origin, holder.scale + 1)
+    return a, holder.first.w, holder.scale, holder.first.b
+
+
+def returned_early(p, c):
+    if c > 0:
+        return Body(c, 2.0)
+    a = Body(p.w, 3.0)
+    a.x -= 1
+    return a
+
+
+def test_objects_that_depend_on_the_path():
+    for n in (0, 1, 30):
+        check(linked, make_params(), n)
+    for c in (-1.0, 0.5, 2.0):
+        check(chosen, make_params(), Params(7.0, np.array([9.0])), c)
+        check(made_in_branch, c)
+        check(returned_early, make_params(), c)
+
+
+def test_an_object_in_a_loop():
+    def kernel(n):
+        s = Body(1.0, 0.5)
+        s.v += 0.1
+        return simulate(s, n)
+
+    for n in (0, 1, 50):
+        check(kernel, n)
+
+
+def test_object_perhaps_unassigned():
+    def kernel(c):
+        if c > 0:
+            b = Body(c, 1.0)
+        return b.x
+
+    check(kernel, 1.0)
+    with pytest.raises(UnboundLocalError):
+        run(kernel, -1.0)
+
+
+def test_what_may_be_two_objects_is_not_written_to():
+    def through_the_choice(p, q, c):
         r = p if c > 0 else q
+        r.w = 5.0
+        return p.w
+
+    def through_the_original(p, q, c):
+        r = p if c > 0 else q
+        p.w = 5.0
         return r.w
 
-    refused(kernel, make_params(), make_params(), 1.0, error=errors.JoinError)
+    def through_a_callee(p, q, c):
+        r = p if c > 0 else q
+        step_params(p, 1.0)
+        return r.w
+
+    def compared(p, q, c):
+        r = p if c > 0 else q
+        return r is p
+
+    for kernel in (through_the_choice, through_the_original, through_a_callee, compared):
+        refused(kernel, make_params(), make_params(), 1.0, match="depend")
 
 
 def test_wrong_arguments():

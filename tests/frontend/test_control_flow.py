@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dsl.syntax.source import define
+from dsl.syntax.given import define
 
 from .running import check
 

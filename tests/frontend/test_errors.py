@@ -295,7 +295,7 @@ def test_closure_array():
     ("...", "."),
 ])  # fmt: skip
 def test_expressions(text, match):
-    from dsl.syntax.source import define
+    from dsl.syntax.given import define
 
     refused(define(f"def kernel(x):\n    return {text}\n", None, {"np": np, "math": math}), X, match=match)
 

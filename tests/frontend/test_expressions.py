@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import dsl.types as dt
-from dsl.syntax.source import define
+from dsl.syntax.given import define
 
 from .running import check, lowered, run
 

@@ -1,4 +1,5 @@
-"""The arithmetic of two MLIR numbers of one scalar type: add to shift. Emission only; the types are decided in `scalars`.
+"""The arithmetic of two MLIR numbers of one scalar type: add to shift. Emission only; the types are decided in
+`scalars`.
 
 float16 and bfloat16 are computed in float32 and rounded after each operation, as NumPy does it. No integer operation is
 undefined or traps: divisors of 0 and -1 are put aside first.
@@ -20,9 +21,7 @@ _I = arith.CmpIPredicate
 _F = arith.CmpFPredicate
 
 
-def in_float32(
-    b: Builder, t: types.Scalar, compute: Callable[..., ir.Value], *numbers: ir.Value
-) -> ir.Value:
+def in_float32(b: Builder, t: types.Scalar, compute: Callable[..., ir.Value], *numbers: ir.Value) -> ir.Value:
     """compute(type, *numbers), by way of float32 where the type is a half."""
     if not casts.is_half(t):
         return compute(t, *numbers)

@@ -1,18 +1,17 @@
 """What the visitor asks of arrays: indexing, list literals, attributes (`a.shape`) and methods (`a.sum()`).
 
-Attributes and methods are those of NumPy's arrays with their names; a name that is not here is not supported, and `attribute` and
-`method` give None for it.
+Attributes and methods are those of NumPy's arrays with their names; a name that is not here is not supported, and
+`attribute` and `method` give None for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from mlir.dialects import arith
 
 from .. import errors, types
-from . import creation, elementwise, linalg, mathlib, reductions, views
+from . import creation, elementwise, mathlib, reductions, views
 from .creation import from_elements
 from .elementwise import LazyValue, is_array, operand
 from .indexing import load, store
@@ -56,7 +55,8 @@ def _part(b: Builder, array: Value, name: str) -> Value:
         return array
     part = elementwise.call(b, mathlib.function(f"np.{name}"), (array,))
     if isinstance(part, LazyValue):
-        return LazyValue(part.type.dtype, part.node, part.sizes, f".{name} of an array is a view, which cannot be kept here")  # type: ignore[attr-defined]
+        kept = f".{name} of an array is a view, which cannot be kept here"
+        return LazyValue(array_type(part).dtype, part.node, part.sizes, kept)
     return part
 
 
@@ -76,8 +76,32 @@ def method(b: Builder, array: Value, name: str) -> Method | None:
 
 
 _AS_FUNCTION = frozenset(
-    "sum prod mean var std max min argmax argmin any all cumsum cumprod dot trace copy conj conjugate round clip astype "
-    "reshape ravel transpose".split()
+    [
+        "sum",
+        "prod",
+        "mean",
+        "var",
+        "std",
+        "max",
+        "min",
+        "argmax",
+        "argmin",
+        "any",
+        "all",
+        "cumsum",
+        "cumprod",
+        "dot",
+        "trace",
+        "copy",
+        "conj",
+        "conjugate",
+        "round",
+        "clip",
+        "astype",
+        "reshape",
+        "ravel",
+        "transpose",
+    ]
 )
 
 
@@ -113,7 +137,10 @@ _METHODS: dict[str, Method] = {"flatten": _flatten, "fill": _fill, "item": _item
 
 
 def contiguous(b: Builder, a: Value, what: str) -> Value:
-    """An array whose elements lie in order, computed; others are refused, as NumPy's answer is sometimes a view of them."""
+    """An array whose elements lie in order, computed;
+
+    others are refused, as NumPy's answer is sometimes a view of them.
+    """
     if not is_array(a):
         raise b.error(f"{what}() takes an array, not {describe(a.type)}")
     if isinstance(a, LazyValue):

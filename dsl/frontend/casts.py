@@ -1,8 +1,10 @@
-"""Conversions between the scalar types: `cast` of one MLIR number, `convert` of a `Value` as `float(x)` or `np.int8(x)` do it.
+"""Conversions between the scalar types: `cast` of one MLIR number, `convert` of a `Value` as `float(x)` or
+`np.int8(x)` do it.
 
-Takes values of any scalar type; leaves nothing undefined. What C leaves undefined is what NumPy does on x86-64: a float that an
-int64 or int32 cannot hold (NaN and infinities too) becomes the most negative integer; narrower and unsigned ones wrap. Where
-NumPy raises, because a Python int does not fit a sized integer, an OverflowError is recorded.
+Takes values of any scalar type; leaves nothing undefined. What C leaves undefined is what NumPy does on x86-64: a
+float that an int64 or int32 cannot hold (NaN and infinities too) becomes the most negative integer; narrower and
+unsigned ones wrap. Where NumPy raises, because a Python int does not fit a sized integer, an OverflowError is
+recorded.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ def _int(b: Builder, bits: int, value: int) -> ir.Value:
 
 
 def cast(b: Builder, value: ir.Value, src: types.Scalar, dst: types.Scalar) -> ir.Value:
-    """One number of type `src` as one of type `dst`. A complex number has no real form: that is refused by `check_castable`."""
+    """One number of type `src` as one of type `dst`.
+
+    A complex number has no real form: that is refused by `check_castable`.
+    """
     src, dst = src.strong, dst.strong
     if src is dst:
         return value
@@ -139,7 +144,10 @@ def convert(b: Builder, value: Value, scalar: types.Scalar) -> Value:
 
 
 def _convert_constant(b: Builder, const: Any, scalar: types.Scalar) -> Any:
-    """A constant of the new type; None where the conversion is to be done at run time (it rounds, or is out of range)."""
+    """A constant of the new type;
+
+    None where the conversion is to be done at run time (it rounds, or is out of range).
+    """
     if scalar.kind == "b":
         return bool(const)
     if scalar.kind == "c":
@@ -156,7 +164,9 @@ def _convert_constant(b: Builder, const: Any, scalar: types.Scalar) -> Any:
         return whole
     if isinstance(const, int) and not isinstance(const, bool):
         raise b.error(
-            f"the integer {whole} does not fit {scalar.strong}", "use a float, or a type that holds it", errors.KernelValueError
+            f"the integer {whole} does not fit {scalar.strong}",
+            "use a float, or a type that holds it",
+            errors.KernelValueError,
         )
     return None
 
@@ -171,7 +181,8 @@ def fits(value: int, scalar: types.Scalar) -> bool:
 def coerce(b: Builder, value: Value, scalar: types.Scalar) -> ir.Value:
     """The MLIR number of a scalar value in type `scalar`; a constant is made in that type.
 
-    A Python int that is known only at run time must fit a narrower integer type, as in NumPy: else an OverflowError is recorded.
+    A Python int that is known only at run time must fit a narrower integer type, as in NumPy: else an OverflowError
+    is recorded.
     """
     src = value.type
     check_castable(b, src, scalar)

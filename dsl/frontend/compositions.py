@@ -1,4 +1,5 @@
-"""Elementwise functions that are no single operation: how they are composed of others, so that the derivative comes by itself.
+"""Elementwise functions that are no single operation: how they are composed of others, so that the derivative comes
+by itself.
 
 Each takes and gives MLIR numbers, or is the emission of a Function (see `operations`).
 """
@@ -15,8 +16,8 @@ from mlir.dialects import complex as complex_
 
 from .. import types
 from . import arithmetic, casts
-from .operations import Emit, Function, Result
 from .math_rules import Formula, emit_float, joined, python_float
+from .operations import Emit, Function, Result
 from .scalars import compare_numbers, describe
 from .values import Builder, Value
 
@@ -125,7 +126,7 @@ def emit_ldexp(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
 
     def compute(_: types.Scalar, x: ir.Value) -> ir.Value:
         rest = n
-        for _ in range(3):
+        for _step in range(3):
             step = arith.maxsi(arith.minsi(rest, b.i64(high)), b.i64(low))
             rest = arith.subi(rest, step)
             x = arith.mulf(x, math.exp2(arith.sitofp(b.type(s), step)))
@@ -466,16 +467,12 @@ def emit_lcm(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
 
 def complex_sinh(z: ir.Value) -> ir.Value:
     x, y = complex_.re(z), complex_.im(z)
-    return complex_.create_(
-        z.type, arith.mulf(math.sinh(x), math.cos(y)), arith.mulf(math.cosh(x), math.sin(y))
-    )
+    return complex_.create_(z.type, arith.mulf(math.sinh(x), math.cos(y)), arith.mulf(math.cosh(x), math.sin(y)))
 
 
 def complex_cosh(z: ir.Value) -> ir.Value:
     x, y = complex_.re(z), complex_.im(z)
-    return complex_.create_(
-        z.type, arith.mulf(math.cosh(x), math.cos(y)), arith.mulf(math.sinh(x), math.sin(y))
-    )
+    return complex_.create_(z.type, arith.mulf(math.cosh(x), math.cos(y)), arith.mulf(math.sinh(x), math.sin(y)))
 
 
 def emit_angle(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:

@@ -142,7 +142,9 @@ def from_elements(b: Builder, elements: Sequence[Any], dtype: types.Scalar | Non
 def _literal_shape(b: Builder, elements: Sequence[Any]) -> list[int]:
     inner = [_literal_shape(b, e) if isinstance(e, (list, tuple)) else [] for e in elements]
     if any(shape != inner[0] for shape in inner):
-        raise b.error("the rows of a list differ in length", "an array's rows all have one length", errors.KernelValueError)
+        raise b.error(
+            "the rows of a list differ in length", "an array's rows all have one length", errors.KernelValueError
+        )
     return [len(elements), *(inner[0] if inner else [])]
 
 
@@ -227,14 +229,21 @@ def arange(
     def body(indices: Indices) -> None:
         index = casts.cast(b, arith.index_cast(b.shared.type("i64"), indices[0]), types.int64, computed)
         number = arithmetic.add(b, low, arithmetic.multiply(b, index, by, computed), computed)
-        store_element(b, casts.cast(b, number, computed, array_type(result).dtype), result.ir, indices, array_type(result).dtype)
+        store_element(
+            b, casts.cast(b, number, computed, array_type(result).dtype), result.ir, indices, array_type(result).dtype
+        )
 
     nest(b, [size], body)
     return result
 
 
 def linspace(
-    b: Builder, start: Value, stop: Value, num: Value | None = None, endpoint: Value | None = None, dtype: Value | None = None
+    b: Builder,
+    start: Value,
+    stop: Value,
+    num: Value | None = None,
+    endpoint: Value | None = None,
+    dtype: Value | None = None,
 ) -> Value:
     """np.linspace: num numbers from start to stop, which is the last one unless endpoint is False."""
     closed = True
@@ -259,7 +268,9 @@ def linspace(
         if closed:  # the last one exactly
             last = arith.cmpi(arith.CmpIPredicate.eq, index, gaps)
             number = arith.select(last, high, number)
-        store_element(b, casts.cast(b, number, computed, array_type(result).dtype), result.ir, indices, array_type(result).dtype)
+        store_element(
+            b, casts.cast(b, number, computed, array_type(result).dtype), result.ir, indices, array_type(result).dtype
+        )
 
     nest(b, [size], body)
     return result

@@ -1,8 +1,10 @@
-"""Array expressions: lazy trees that become one loop nest, without temporaries, where they are assigned, reduced or kept.
+"""Array expressions: lazy trees that become one loop nest, without temporaries, where they are assigned, reduced or
+kept.
 
-`call` applies a Function to scalars and arrays with NumPy's broadcasting and gives a `LazyValue`; nothing is computed until
-`force` (into a new array), `assign` (into an existing one) or a reduction asks for its elements. Sizes are checked when the
-expression is made; sizes that do not broadcast at run time raise a ValueError, and then no element is touched.
+`call` applies a Function to scalars and arrays with NumPy's broadcasting and gives a `LazyValue`; nothing is computed
+until `force` (into a new array), `assign` (into an existing one) or a reduction asks for its elements. Sizes are
+checked when the expression is made; sizes that do not broadcast at run time raise a ValueError, and then no element
+is touched.
 
 A lazy value must be used before the arrays in it are written to: the visitor forces what is kept.
 """
@@ -10,7 +12,7 @@ A lazy value must be used before the arrays in it are written to: the visitor fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Union
+from typing import TypeAlias
 
 from mlir import ir
 from mlir.dialects import arith
@@ -37,7 +39,7 @@ from .values import Builder, Value
 
 # How one dimension of an operand follows the one of the result: with it, not at all, or by a factor that is 0 or 1.
 SAME, SINGLE = "same", "single"
-Follow = Union[str, ir.Value]
+Follow: TypeAlias = "str | ir.Value"
 
 MISMATCH = "operands could not be broadcast together"
 
@@ -77,9 +79,14 @@ class ArrayNode(Node):
 
 
 class MapNode(Node):
-    """A function of the elements of its operands. `follows` says for each how its dimensions follow those of the result."""
+    """A function of the elements of its operands.
 
-    def __init__(self, function: Function, operands: list[Node], follows: list[list[Follow]], dtype: types.Scalar) -> None:
+    `follows` says for each how its dimensions follow those of the result.
+    """
+
+    def __init__(
+        self, function: Function, operands: list[Node], follows: list[list[Follow]], dtype: types.Scalar
+    ) -> None:
         self.function, self.operands, self.follows, self.dtype = function, operands, follows, dtype
 
     def element(self, b: Builder, indices: Indices) -> Value:
@@ -104,7 +111,7 @@ def follow(b: Builder, follows: Sequence[Follow], indices: Indices) -> Indices:
 class LazyValue(Value):
     """An array expression that has not been computed. `kept` is an error message where it may not become an array."""
 
-    __slots__ = ("node", "sizes", "kept")
+    __slots__ = ("kept", "node", "sizes")
 
     def __init__(self, dtype: types.Scalar, node: Node, sizes: list[Size], kept: str = "") -> None:
         super().__init__(types.ArrayType(dtype, len(sizes), True))
@@ -139,7 +146,9 @@ def element_value(value: Value) -> Value:
 # --- sizes
 
 
-def broadcast(b: Builder, shapes: Sequence[list[Size]], message: str = MISMATCH) -> tuple[list[Size], list[list[Follow]]]:
+def broadcast(
+    b: Builder, shapes: Sequence[list[Size]], message: str = MISMATCH
+) -> tuple[list[Size], list[list[Follow]]]:
     """The sizes of the result of operands of these sizes, and how each operand's dimensions follow it."""
     rank = max(map(len, shapes))
     result: list[Size] = []
@@ -266,7 +275,8 @@ def _fill(
 def assign(b: Builder, target: Value, value: Value) -> None:
     """Set the elements of an array (or view) to those of a scalar, array or expression, which is broadcast to it.
 
-    As in NumPy, the right side is computed before anything is written: by way of a new array where that could make a difference.
+    As in NumPy, the right side is computed before anything is written: by way of a new array where that could make a
+    difference.
     """
     dtype = array_type(target).dtype
     if not is_array(value) and not isinstance(value.type, types.Scalar):
@@ -311,7 +321,9 @@ def _follow_target(b: Builder, sizes: list[Size], target: list[Size]) -> tuple[l
                 continue
             single = arith.cmpi(arith.CmpIPredicate.eq, size, b.index(1))
             checks.append(arith.ori(equal, single))
-            follows.append(SAME if isinstance(room, int) and room == 1 else arith.select(single, b.index(0), b.index(1)))
+            follows.append(
+                SAME if isinstance(room, int) and room == 1 else arith.select(single, b.index(0), b.index(1))
+            )
     if checks:
         ok = checks[0]
         for check in checks[1:]:

@@ -1,7 +1,7 @@
 """`a[...]`: loads, stores and views, with Python's negative indices and NumPy's slices, newaxis and Ellipsis.
 
-An index is never negative after `position`, but where bounds are not checked it may be too large, as in C. With bounds checked,
-an index out of range records an IndexError; the access that was asked for then does not take place.
+An index is never negative after `position`, but where bounds are not checked it may be too large, as in C. With
+bounds checked, an index out of range records an IndexError; the access that was asked for then does not take place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ Index = Any  # a Value, a SliceValue, ELLIPSIS or NEWAXIS
 
 
 def load(b: Builder, array: Value, index: Sequence[Index]) -> Value:
-    """The element, or the view, at an index. An array expression is computed first, save where one element is asked for."""
+    """The element, or the view, at an index.
+
+    An array expression is computed first, save where one element is asked for.
+    """
     items, new_axes = _normalise(b, array, index)
     if isinstance(array, LazyValue):
         if not _is_element(items):
@@ -36,9 +39,7 @@ def load(b: Builder, array: Value, index: Sequence[Index]) -> Value:
     if _is_element(items) and not new_axes:
         positions, ok = _positions(b, items, sizes_of(b, array))
         leaf = b.ir(array)
-        return _guarded_element(
-            b, ok, dtype, lambda: Value(dtype, (load_element(b, leaf, positions, dtype),))
-        )
+        return _guarded_element(b, ok, dtype, lambda: Value(dtype, (load_element(b, leaf, positions, dtype),)))
     return _view(b, array, items, new_axes)
 
 
@@ -54,7 +55,9 @@ def store(b: Builder, array: Value, index: Sequence[Index], value: Value) -> Non
     if is_array(value):
         if array_type(value).ndim > 0:
             raise b.error(
-                f"an array cannot be stored in one element of an array of {dtype}", "store to a slice", errors.KernelValueError
+                f"an array cannot be stored in one element of an array of {dtype}",
+                "store to a slice",
+                errors.KernelValueError,
             )
         value = load(b, value, [])
     if not isinstance(value.type, types.Scalar):
@@ -112,10 +115,13 @@ def _check_integer(b: Builder, item: Value) -> None:
     if isinstance(item.type, types.Scalar) and item.type.kind in "iu":
         return
     if isinstance(item.type, types.Scalar) and item.type.kind == "f":
-        raise b.error("an index must be an integer, not a float", "convert it with int(), or use // for whole quotients")
+        raise b.error(
+            "an index must be an integer, not a float", "convert it with int(), or use // for whole quotients"
+        )
     if isinstance(item.type, types.ArrayType) or (isinstance(item.type, types.Scalar) and item.type.kind == "b"):
         raise b.error(
-            f"{describe(item.type)} is not supported as an index", "loop over the elements, or choose them with np.where"
+            f"{describe(item.type)} is not supported as an index",
+            "loop over the elements, or choose them with np.where",
         )
     raise b.error(f"an index must be an integer or a slice, not {describe(item.type)}")
 
@@ -133,7 +139,10 @@ def _positions(b: Builder, items: Sequence[Value], sizes: Sequence[Size]) -> tup
 
 
 def position(b: Builder, item: Value, size: Size, axis: int) -> tuple[ir.Value, ir.Value | None]:
-    """An index as an MLIR index, counted from the end where negative; and an i1 that says that it is in range, if checked."""
+    """An index as an MLIR index, counted from the end where negative;
+
+    and an i1 that says that it is in range, if checked.
+    """
     if item.known:
         at = _known_position(b, int(item.const), size, axis)
     else:
@@ -153,7 +162,9 @@ def position(b: Builder, item: Value, size: Size, axis: int) -> tuple[ir.Value, 
 def _known_position(b: Builder, index: int, size: Size, axis: int) -> ir.Value:
     if isinstance(size, int):
         if not -size <= index < size:
-            raise b.error(f"index {index} is out of bounds for axis {axis} with size {size}", cls=errors.KernelIndexError)
+            raise b.error(
+                f"index {index} is out of bounds for axis {axis} with size {size}", cls=errors.KernelIndexError
+            )
         return b.index(index % size)
     if index >= 0:
         return b.index(index)

@@ -1,7 +1,7 @@
 """`A @ B`, dot, outer, trace: products of vectors and matrices as loop nests.
 
-A matrix product runs row by row of the result with the inner loop along rows of both (i, k, j), which vectorises. Sizes that do
-not match at run time raise a ValueError, and then nothing is computed.
+A matrix product runs row by row of the result with the inner loop along rows of both (i, k, j), which vectorises.
+Sizes that do not match at run time raise a ValueError, and then nothing is computed.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def matmul(b: Builder, left: Value, right: Value) -> Value:
     dtype = _product_type(b, left, right, "`@`")
     ranks = (array_type(left).ndim, array_type(right).ndim)
     if not all(1 <= r <= 2 for r in ranks):
-        raise b.error(f"`@` of arrays of {ranks[0]} and {ranks[1]} dimensions is not supported", "loop over the leading one")
+        raise b.error(
+            f"`@` of arrays of {ranks[0]} and {ranks[1]} dimensions is not supported", "loop over the leading one"
+        )
     x, y = Operand(b, left, dtype), Operand(b, right, dtype)
     inner = _inner_size(b, x.sizes[-1], y.sizes[0])
     if ranks == (1, 1):

@@ -1,8 +1,8 @@
 """The elementwise functions of `math`, `cmath` and NumPy, one row each: the names, the rule of its type, its MLIR.
 
-At the edge of a function's domain the answer is NumPy's (nan, inf), where Python's `math` would raise. `math.floor`, `ceil` and
-`trunc` give an int, as Python's do; of NaN and infinities that is the most negative one. `FUNCTIONS` maps a name such as
-"math.sin" or "np.arctan2" to its Function and to whether it takes arrays.
+At the edge of a function's domain the answer is NumPy's (nan, inf), where Python's `math` would raise. `math.floor`,
+`ceil` and `trunc` give an int, as Python's do; of NaN and infinities that is the most negative one. `FUNCTIONS` maps
+a name such as "math.sin" or "np.arctan2" to its Function and to whether it takes arrays.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mlir.dialects import arith, math
 from mlir.dialects import complex as complex_
 
 from .. import types
-from . import casts, compositions as c
-from .operations import Emit, Function
+from . import casts
+from . import compositions as c
 from .math_rules import (
     boolean,
     emit_complex_or,
@@ -32,14 +32,18 @@ from .math_rules import (
     same,
     to_complex,
 )
+from .operations import Emit, Function
 from .scalars import ARRAY_BINARY, ARRAY_UNARY, BINARY, COMPARE, UNARY
 from .values import Builder, Value
 
 
 class Entry:
-    """What a name stands for: a Function of `low` to `high` numbers, the one for arrays where that differs, keyword names."""
+    """What a name stands for:
 
-    __slots__ = ("function", "array_function", "low", "high", "params")
+    a Function of `low` to `high` numbers, the one for arrays where that differs, keyword names.
+    """
+
+    __slots__ = ("array_function", "function", "high", "low", "params")
 
     def __init__(
         self,
@@ -62,8 +66,13 @@ def _fold(name: str) -> Callable[..., Any] | None:
     return getattr(python_math, name, None)
 
 
-def _row(python: str, numpy: str, emit: Emit, arity: int = 1, on_complex: Callable[..., ir.Value] | None = None) -> None:
-    """A function on floats under its name in `math` and its names in NumPy (separated by blanks; either may be empty)."""
+def _row(
+    python: str, numpy: str, emit: Emit, arity: int = 1, on_complex: Callable[..., ir.Value] | None = None
+) -> None:
+    """A function on floats under its name in `math` and its names in NumPy (separated by blanks;
+
+    either may be empty).
+    """
     full = emit if on_complex is None else emit_complex_or(emit, on_complex)
     if python:
         function = Function(python, python_float(python), emit, _fold(python))
@@ -117,7 +126,9 @@ _row("", "sinc", emit_formula(c.sinc))
 _row("", "hypot", emit_libm("hypot"), 2)
 
 
-def _add(names: str, function: Function, low: int, high: int | None = None, arrays: bool = False, params: str = "") -> None:
+def _add(
+    names: str, function: Function, low: int, high: int | None = None, arrays: bool = False, params: str = ""
+) -> None:
     """One function under several names."""
     for name in names.split():
         FUNCTIONS[name] = Entry(function, low, high, function if arrays else None, tuple(params.split()))

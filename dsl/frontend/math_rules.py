@@ -1,7 +1,8 @@
 """The types of the results of math functions, and the helpers with which their emission is written.
 
-`python_float`: as Python's `math` does it, except that a sized float keeps its type (math.sin of a float32 is a float32).
-`numpy_float`: as NumPy's ufuncs do it (np.sin of an int8 is a float16). Both take complex numbers only where told to.
+`python_float`: as Python's `math` does it, except that a sized float keeps its type (math.sin of a float32 is a
+float32). `numpy_float`: as NumPy's ufuncs do it (np.sin of an int8 is a float16). Both take complex numbers only
+where told to.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def python_float(name: str, takes_complex: bool = False) -> Result:
     def result(b: Builder, args: Sequence[Value]) -> types.Scalar:
         t = joined(b, args, name)
         if t.kind == "c" and not takes_complex:
-            raise b.error(f"{name}() does not take complex numbers", "use the function of cmath or np, or abs, .real, .imag")
+            raise b.error(
+                f"{name}() does not take complex numbers", "use the function of cmath or np, or abs, .real, .imag"
+            )
         if t.kind in "fc":
             return t
         return types.pyfloat if t.weak or t.kind == "b" else types.float64

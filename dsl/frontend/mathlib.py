@@ -1,7 +1,7 @@
 """The functions that kernels may call by their Python names: `find` gives the row of a Python object, `call` calls it.
 
-Elementwise ones come from `math_functions`; here are those with a signature of their own: Python's builtins, reductions, and what
-makes arrays. NumPy's names and dsl's are the same objects. Two names of one object share a row.
+Elementwise ones come from `math_functions`; here are those with a signature of their own: Python's builtins,
+reductions, and what makes arrays. NumPy's names and dsl's are the same objects. Two names of one object share a row.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from .. import errors, types
 from . import casts, compositions, creation, elementwise, linalg, reductions, scalars
 from .elementwise import is_array
-from .memory import array_type
 from .math_functions import FUNCTIONS, Entry, cast_function
+from .memory import array_type
 from .operations import Function, scalar_call
 from .scalars import describe
 from .values import Builder, TupleValue, Value, constant
@@ -31,7 +31,7 @@ _MODULES: dict[str, Any] = {"math": python_math, "cmath": cmath, "np": np, "buil
 class Row:
     """A callable name: an elementwise entry, or a function of Values with the parameters of the Python one."""
 
-    __slots__ = ("name", "entry", "build", "params", "required", "variadic")
+    __slots__ = ("build", "entry", "name", "params", "required", "variadic")
 
     def __init__(self, name: str, entry: Entry | None = None, build: Callable[..., Value] | None = None) -> None:
         self.name = name
@@ -77,7 +77,9 @@ def _python_extremum(which: str) -> Callable[..., Value]:
     function = Function(
         which,
         lambda b, args: compositions.same_or_int(b, args, which),
-        lambda b, args, t: compositions.python_extremum(b, which, *(casts.coerce(b, a, t) for a in args), t),
+        lambda b, args, t: compositions.python_extremum(
+            b, which, casts.coerce(b, args[0], t), casts.coerce(b, args[1], t), t
+        ),
         max if which == "max" else min,
     )
 
@@ -416,7 +418,9 @@ def _call_entry(b: Builder, name: str, entry: Entry, args: Sequence[Value], kwar
     if kwargs:
         raise b.error(f"{name}() does not take the argument {next(iter(kwargs))!r} here")
     if not entry.low <= len(args) <= entry.high:
-        takes = _number(entry.low, "argument") if entry.low == entry.high else f"at least {_number(entry.low, 'argument')}"
+        takes = (
+            _number(entry.low, "argument") if entry.low == entry.high else f"at least {_number(entry.low, 'argument')}"
+        )
         raise b.error(f"{name}() takes {takes}, and {len(args)} were given")
     if not any(is_array(a) for a in args):
         return scalar_call(b, entry.function, args)

@@ -1,13 +1,13 @@
 """Arrays as MLIR memrefs: their sizes, elements, allocation and loop nests; and which arrays share memory.
 
-An `ArrayValue` is an array of which the sizes are known as values; of any other array value they are asked for by memref.dim.
-A size (`Size`) is a Python int where it is known when compiling, else an MLIR value of index type.
+An `ArrayValue` is an array of which the sizes are known as values; of any other array value they are asked for by
+memref.dim. A size (`Size`) is a Python int where it is known when compiling, else an MLIR value of index type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from mlir import ir
 from mlir.dialects import arith, memref, scf
@@ -15,7 +15,7 @@ from mlir.dialects import arith, memref, scf
 from .. import types
 from .values import Builder, Value
 
-Size = Union[int, ir.Value]
+Size: TypeAlias = "int | ir.Value"
 Indices = list[ir.Value]
 
 
@@ -114,11 +114,37 @@ def nest_carrying(
 # --- equal values and shared memory
 
 _PURE = frozenset(
-    "arith.constant arith.index_cast arith.index_castui arith.extsi arith.extui arith.trunci arith.addi arith.subi arith.muli "
-    "arith.divsi arith.divui arith.maxsi arith.minsi arith.select arith.cmpi arith.xori arith.andi arith.ori memref.dim".split()
+    [
+        "arith.constant",
+        "arith.index_cast",
+        "arith.index_castui",
+        "arith.extsi",
+        "arith.extui",
+        "arith.trunci",
+        "arith.addi",
+        "arith.subi",
+        "arith.muli",
+        "arith.divsi",
+        "arith.divui",
+        "arith.maxsi",
+        "arith.minsi",
+        "arith.select",
+        "arith.cmpi",
+        "arith.xori",
+        "arith.andi",
+        "arith.ori",
+        "memref.dim",
+    ]
 )
 _VIEWS = frozenset(
-    "memref.subview memref.cast memref.reinterpret_cast memref.transpose memref.expand_shape memref.collapse_shape".split()
+    [
+        "memref.subview",
+        "memref.cast",
+        "memref.reinterpret_cast",
+        "memref.transpose",
+        "memref.expand_shape",
+        "memref.collapse_shape",
+    ]
 )
 _DEEPEST = 12
 

@@ -1,8 +1,9 @@
-"""`Function`: one operation on numbers, in two faces, the type of its result and its MLIR; and `scalar_call`, which applies it.
+"""`Function`: one operation on numbers, in two faces, the type of its result and its MLIR; and `scalar_call`, which
+applies it.
 
 Operators, casts and the functions of `math` and NumPy are all Functions, so that all of them work on scalars, on arrays
-(elementwise, fused) and on constants (folded) by one mechanism. A Function sees scalar `Value`s only; `result` may look at the
-types and the constants of its arguments, never at their MLIR.
+(elementwise, fused) and on constants (folded) by one mechanism. A Function sees scalar `Value`s only; `result` may
+look at the types and the constants of its arguments, never at their MLIR.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Emit = Callable[[Builder, Sequence[Value], types.Scalar], ir.Value]
 class Function:
     """An operation on numbers. `fold` is the Python function that computes it on constants, if there is one."""
 
-    __slots__ = ("name", "result", "emit", "fold")
+    __slots__ = ("emit", "fold", "name", "result")
 
     def __init__(self, name: str, result: Result, emit: Emit, fold: Callable[..., Any] | None = None) -> None:
         self.name = name
@@ -42,7 +43,10 @@ def scalar_call(b: Builder, function: Function, args: Sequence[Value]) -> Value:
 
 
 def fold_constants(fold: Callable[..., Any], args: list[Any], type_: types.Scalar) -> Any:
-    """The constant that the function gives in its result type; UNKNOWN where it fails or rounds otherwise at run time."""
+    """The constant that the function gives in its result type;
+
+    UNKNOWN where it fails or rounds otherwise at run time.
+    """
     if type_.kind in "fc" and not (type_.weak or type_.bits == (64 if type_.kind == "f" else 128)):
         return UNKNOWN
     try:
@@ -55,4 +59,3 @@ def fold_constants(fold: Callable[..., Any], args: list[Any], type_: types.Scala
     if kind in ("b", "i") and type_.kind == "f":
         return float(value)
     return UNKNOWN
-

@@ -1,7 +1,8 @@
-"""`**`: small known exponents by multiplication, integers by math.ipowi, floats by math.powf, complex numbers by complex.pow.
+"""`**`: small known exponents by multiplication, integers by math.ipowi, floats by math.powf, complex numbers by
+complex.pow.
 
-An integer to a negative power that is known only at run time has no integer result: NumPy raises a ValueError, and so does
-this. Where the exponent is a literal, the result is a float, as in Python.
+An integer to a negative power that is known only at run time has no integer result: NumPy raises a ValueError, and so
+does this. Where the exponent is a literal, the result is a float, as in Python.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reductions of arrays and array expressions: one loop nest, in row-major order, over elements that are never stored.
 
-Types as NumPy's: sums and products of integers and bools are int64 (uint64 of unsigned ones), means float64, floats keep their
-type (16-bit ones are summed in float32). The maximum of nothing raises a ValueError.
+Types as NumPy's: sums and products of integers and bools are int64 (uint64 of unsigned ones), means float64, floats
+keep their type (16-bit ones are summed in float32). The maximum of nothing raises a ValueError.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def axes_of(b: Builder, axis: Value | None, ndim: int) -> list[int]:
     for a in names:
         if not -ndim <= a < ndim:
             raise b.error(
-                f"axis {a} is out of bounds for an array of {ndim} dimension{'' if ndim == 1 else 's'}", cls=errors.KernelIndexError
+                f"axis {a} is out of bounds for an array of {ndim} dimension{'' if ndim == 1 else 's'}",
+                cls=errors.KernelIndexError,
             )
     axes = sorted(a % ndim for a in names)
     if len(set(axes)) != len(axes):
@@ -78,7 +79,10 @@ def reduce_elements(
     step: Step,
     finish: Finish,
 ) -> Value:
-    """The general reduction: `step` from each element and the carried values to the next ones, `finish` to the result."""
+    """The general reduction:
+
+    `step` from each element and the carried values to the next ones, `finish` to the result.
+    """
     node, sizes = operand(b, array)
     reduced = [sizes[a] for a in axes]
     kept = [a for a in range(len(sizes)) if a not in axes]
@@ -154,7 +158,9 @@ def sum_(
 ) -> Value:
     a = as_array(b, a)
     type_ = _dtype_argument(b, dtype, sum_type(array_type(a).dtype))
-    return _accumulate(b, a, axes_of(b, axis, array_type(a).ndim), flag(b, keepdims, "keepdims"), type_, 0, arithmetic.add)
+    return _accumulate(
+        b, a, axes_of(b, axis, array_type(a).ndim), flag(b, keepdims, "keepdims"), type_, 0, arithmetic.add
+    )
 
 
 def prod(
@@ -223,11 +229,15 @@ def _variance(
     return _accumulate(b, as_array(b, squares), axes, flag(b, keepdims, "keepdims"), type_, 0, arithmetic.add, divide)
 
 
-def var(b: Builder, a: Value, axis: Value | None = None, ddof: Value | None = None, keepdims: Value | None = None) -> Value:
+def var(
+    b: Builder, a: Value, axis: Value | None = None, ddof: Value | None = None, keepdims: Value | None = None
+) -> Value:
     return _variance(b, a, axis, ddof, keepdims, False)
 
 
-def std(b: Builder, a: Value, axis: Value | None = None, ddof: Value | None = None, keepdims: Value | None = None) -> Value:
+def std(
+    b: Builder, a: Value, axis: Value | None = None, ddof: Value | None = None, keepdims: Value | None = None
+) -> Value:
     return _variance(b, a, axis, ddof, keepdims, True)
 
 
@@ -300,7 +310,11 @@ def _argument(which: str) -> Callable[..., Value]:
                 better = arith.ori(better, new_nan)
             here: ir.Value = b.index(0)
             for number, axis in enumerate(axes):
-                here = position[axis] if number == 0 else arith.addi(arith.muli(here, as_index(b, sizes[axis])), position[axis])
+                here = (
+                    position[axis]
+                    if number == 0
+                    else arith.addi(arith.muli(here, as_index(b, sizes[axis])), position[axis])
+                )
             here = arith.index_cast(b.shared.type("i64"), here)
             return [arith.select(better, x, best), arith.select(better, here, place)]
 
@@ -345,7 +359,9 @@ _NONZERO = Function(
 def python_fold(b: Builder, which: str, a: Value) -> Value:
     """max(a) of an array with one dimension, with Python's comparisons, for which the place of a NaN matters."""
     if array_type(a).ndim != 1:
-        raise b.error(f"{which}() of an array with {array_type(a).ndim} dimensions compares its rows", f"use np.{which}")
+        raise b.error(
+            f"{which}() of an array with {array_type(a).ndim} dimensions compares its rows", f"use np.{which}"
+        )
     dtype = array_type(a).dtype
     if dtype.kind == "c":
         raise b.error(f"the {which} of complex numbers is not defined")

@@ -1,9 +1,10 @@
 """The operators on scalars, with Python's meaning for Python's numbers and NumPy's for sized ones.
 
-`BINARY`, `COMPARE` and `UNARY` hold a Function for each operator; elementwise uses them too, with `ARRAY_BINARY` where arrays of
-bool differ. Nothing here kills the process: an integer divided by zero is 0, as in NumPy, and a ZeroDivisionError where bounds
-are checked. Integers wrap around. Python's floats divided by zero give inf or nan, as NumPy's do. Where neither operand is an
-array, a bool counts as a Python bool (`True + True` is 2). The arithmetic itself is in `arithmetic` and `powers`.
+`BINARY`, `COMPARE` and `UNARY` hold a Function for each operator; elementwise uses them too, with `ARRAY_BINARY`
+where arrays of bool differ. Nothing here kills the process: an integer divided by zero is 0, as in NumPy, and a
+ZeroDivisionError where bounds are checked. Integers wrap around. Python's floats divided by zero give inf or nan, as
+NumPy's do. Where neither operand is an array, a bool counts as a Python bool (`True + True` is 2). The arithmetic
+itself is in `arithmetic` and `powers`.
 """
 
 from __future__ import annotations
@@ -218,7 +219,10 @@ def _emit_compare(b: Builder, op: str, left: Value, right: Value) -> ir.Value:
 
 
 def _compare_mixed(b: Builder, op: str, left: Value, right: Value) -> ir.Value:
-    """A signed integer with an unsigned one, exactly: a negative number is below, else both are compared as unsigned."""
+    """A signed integer with an unsigned one, exactly:
+
+    a negative number is below, else both are compared as unsigned.
+    """
     signed_left = isinstance(left.type, types.Scalar) and left.type.kind == "i"
     numbers = []
     for value in (left, right):
@@ -275,7 +279,12 @@ def _emit_unary(b: Builder, op: str, value: Value, t: types.Scalar) -> ir.Value:
     return number
 
 
-_UNARY_FOLD: dict[str, Callable[[Any], Any]] = {"-": operator.neg, "+": operator.pos, "~": operator.invert, "not": operator.not_}
+_UNARY_FOLD: dict[str, Callable[[Any], Any]] = {
+    "-": operator.neg,
+    "+": operator.pos,
+    "~": operator.invert,
+    "not": operator.not_,
+}
 
 
 def _unary_function(op: str, in_array: bool) -> Function:

@@ -20,9 +20,12 @@ _DYNAMIC_STRIDE = ir.ShapedType.get_dynamic_stride_or_offset()
 
 
 class Part:
-    """What a view takes of one dimension: `size` elements from `offset`, `step` apart; or the one at `offset`, dropped."""
+    """What a view takes of one dimension:
 
-    __slots__ = ("offset", "size", "step", "dropped")
+    `size` elements from `offset`, `step` apart; or the one at `offset`, dropped.
+    """
+
+    __slots__ = ("dropped", "offset", "size", "step")
 
     def __init__(self, offset: Size, size: Size, step: Size = 1, dropped: bool = False) -> None:
         self.offset, self.size, self.step, self.dropped = offset, size, step, dropped
@@ -75,7 +78,8 @@ def expand(b: Builder, array: Value, new_axes: Sequence[int]) -> ArrayValue:
     rank = old.ndim + len(new_axes)
     old_sizes = iter(sizes_of(b, array))
     sizes: list[Size] = [1 if axis in new_axes else next(old_sizes) for axis in range(rank)]
-    # memref.expand_shape splits each old dimension into a group: new ones go with the one before them, the first with the first
+    # memref.expand_shape splits each old dimension into a group: new dimensions go with the old one before them,
+    # or, where there is none, with the first
     groups: list[list[int]] = []
     for axis in range(rank):
         if not groups or (axis not in new_axes and any(a not in new_axes for a in groups[-1])):
@@ -94,7 +98,12 @@ def _i64_attr(value: int) -> ir.IntegerAttr:
 
 
 def _expanded_type(
-    b: Builder, source: ir.Value, groups: list[list[int]], new_axes: Sequence[int], sizes: list[Size], dtype: types.Scalar
+    b: Builder,
+    source: ir.Value,
+    groups: list[list[int]],
+    new_axes: Sequence[int],
+    sizes: list[Size],
+    dtype: types.Scalar,
 ) -> ir.Type:
     """The type that memref.expand_shape demands: within a group each stride is the next one times the next size."""
     source_type = ir.MemRefType(source.type)

@@ -1,7 +1,8 @@
 """Runs what the operation library emits: a function over `Value`s becomes a module, machine code, and NumPy results.
 
-`run(fn, *args)` makes a Value of each argument (Python numbers as pyint, pyfloat, ...; NumPy scalars and arrays by their type),
-lets `fn(b, *values)` emit, and calls the result. Arrays are passed without copies, so that writes to them are seen.
+`run(fn, *args)` makes a Value of each argument (Python numbers as pyint, pyfloat, ...; NumPy scalars and arrays by
+their type), lets `fn(b, *values)` emit, and calls the result. Arrays are passed without copies, so that writes to
+them are seen.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ class Compiled:
             else:
                 assert isinstance(type_, types.Scalar)
                 raw = np.array([arg], dtype=type_.dtype).tobytes()
-                words += np.frombuffer(raw.ljust(16 if len(raw) > 8 or type_.kind == "c" else 8, b"\0"), np.int64).tolist()
+                words += np.frombuffer(
+                    raw.ljust(16 if len(raw) > 8 or type_.kind == "c" else 8, b"\0"), np.int64
+                ).tolist()
                 if type_ is types.complex64:
                     real, imag = np.frombuffer(raw, np.uint32).tolist()
                     words[-2:] = [real, imag]

@@ -44,9 +44,13 @@ def assert_same(actual: Any, expected: Any, ulps: float = 0, what: Any = "") -> 
     assert actual.shape == expected.shape, (what, actual.shape, expected.shape)
     if actual.dtype.kind in "fc" and ulps:
         eps = np.finfo(actual.dtype).eps
-        np.testing.assert_allclose(actual, expected, rtol=ulps * eps, atol=float(np.finfo(actual.dtype).tiny), err_msg=str(what))
+        np.testing.assert_allclose(
+            actual, expected, rtol=ulps * eps, atol=float(np.finfo(actual.dtype).tiny), err_msg=str(what)
+        )
         return
     np.testing.assert_array_equal(actual, expected, err_msg=str(what))
     if actual.dtype.kind == "f":
         number = ~np.isnan(expected)
-        np.testing.assert_array_equal(np.signbit(actual[number]), np.signbit(expected[number]), err_msg=f"{what} (signs of zeros)")
+        np.testing.assert_array_equal(
+            np.signbit(actual[number]), np.signbit(expected[number]), err_msg=f"{what} (signs of zeros)"
+        )

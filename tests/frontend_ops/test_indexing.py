@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from dsl import types
 from dsl.frontend import arrays, elementwise, indexing
 from dsl.frontend.values import ELLIPSIS, NEWAXIS, SliceValue, constant
@@ -31,7 +32,8 @@ S = slice
 MATRIX = [
     (0, 0), (-1, -2), (2, 3), 1, -1, (S(None), 2), (S(1, 3), 2), (S(None, None, 2),), (S(None), S(None, None, -1)),
     (S(-2, None), S(1, -1)), (S(3, 1), S(None)), (S(None, None, -2), S(4, 0, -2)), (Ellipsis, 0), (Ellipsis,), (),
-    (0, Ellipsis), (None, 0), (S(None), None), (None, S(1, 2), None, 3), (S(100, None),), (S(-100, 2),), (S(5, None, -1),),
+    (0, Ellipsis), (None, 0), (S(None), None), (None, S(1, 2), None, 3), (S(100, None),), (S(-100, 2),),
+        (S(5, None, -1),),
     (S(None), S(None), None, None), (None, Ellipsis, None),
 ]  # fmt: skip
 
@@ -58,9 +60,15 @@ def test_views_of_views(rng):
 def test_slices_with_bounds_known_at_run_time():
     a = np.arange(7.0)
     by_bounds = Compiled(lambda b, x, i, j: arrays.load(b, x, [SliceValue(i, j, None)]), [typeof(v) for v in (a, 0, 0)])
-    by_step = Compiled(lambda b, x, i, j, k: arrays.load(b, x, [SliceValue(i, j, k)]), [typeof(v) for v in (a, 0, 0, 0)])
-    negative = Compiled(lambda b, x, i, j: arrays.load(b, x, [SliceValue(i, j, constant(-2))]), [typeof(v) for v in (a, 0, 0)])
-    forward = Compiled(lambda b, x, i, j: arrays.load(b, x, [SliceValue(i, j, constant(3))]), [typeof(v) for v in (a, 0, 0)])
+    by_step = Compiled(
+        lambda b, x, i, j, k: arrays.load(b, x, [SliceValue(i, j, k)]), [typeof(v) for v in (a, 0, 0, 0)]
+    )
+    negative = Compiled(
+        lambda b, x, i, j: arrays.load(b, x, [SliceValue(i, j, constant(-2))]), [typeof(v) for v in (a, 0, 0)]
+    )
+    forward = Compiled(
+        lambda b, x, i, j: arrays.load(b, x, [SliceValue(i, j, constant(3))]), [typeof(v) for v in (a, 0, 0)]
+    )
     only_step = Compiled(lambda b, x, k: arrays.load(b, x, [SliceValue(None, None, k)]), [typeof(v) for v in (a, 0)])
     bounds = [-100, -8, -7, -6, -1, 0, 1, 3, 6, 7, 8, 100, 2**62, -(2**62)]
     for i in bounds:
@@ -116,7 +124,10 @@ def test_bounds_checked():
 def test_nonneg_needs_no_wrapping():
     from dsl.frontend.values import Value
 
-    plain = Compiled(lambda b, x, i: arrays.load(b, x, [Value(types.pyint, i.leaves, nonneg=True)]), [typeof(v) for v in (np.ones(2), 0)])
+    plain = Compiled(
+        lambda b, x, i: arrays.load(b, x, [Value(types.pyint, i.leaves, nonneg=True)]),
+        [typeof(v) for v in (np.ones(2), 0)],
+    )
     assert "select" not in plain.text
 
 

@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from dsl.frontend import mathlib
 from dsl.frontend.math_functions import FUNCTIONS
 from dsl.frontend.values import TupleValue, constant
@@ -51,7 +52,9 @@ def reference(name, *arrays):
     return np.array(result, dtype=float)
 
 
-POINTS = np.array([-30.0, -5.5, -2.0, -1.0, -0.7, -0.1, -1e-9, 0.0, 1e-9, 0.1, 0.5, 0.7, 1.0, 1.3, 2.0, 3.5, 7.0, 25.0, 700.0])
+POINTS = np.array(
+    [-30.0, -5.5, -2.0, -1.0, -0.7, -0.1, -1e-9, 0.0, 1e-9, 0.1, 0.5, 0.7, 1.0, 1.3, 2.0, 3.5, 7.0, 25.0, 700.0]
+)
 
 
 @pytest.mark.parametrize("name", names("math", 1, "isnan isinf isfinite gcd lcm floor ceil trunc hypot"))
@@ -62,7 +65,9 @@ def test_math_of_one_number(name):
     assert inside.sum() > 5
     # gamma and lgamma are another library's than Python's own
     tolerance = 1e-12 if "gamma" in name else 5e-15
-    np.testing.assert_allclose(actual[inside], expected[inside], rtol=tolerance, atol=1e-300 if "gamma" not in name else 1e-14)
+    np.testing.assert_allclose(
+        actual[inside], expected[inside], rtol=tolerance, atol=1e-300 if "gamma" not in name else 1e-14
+    )
 
 
 @pytest.mark.parametrize("name", [n for n in names("math", 2, "ldexp log") if n != "math.pow"])
@@ -83,13 +88,25 @@ def test_numpy_of_one_number(name, dtype, rng):
         expected = f(x)
     except TypeError:
         expected = None
-    if expected is None or (dtype in ("int8", "int64") and name in ("np.reciprocal",)) or (dtype == "bool" and name in ("np.square",)):
+    if (
+        expected is None
+        or (dtype in ("int8", "int64") and name in ("np.reciprocal",))
+        or (dtype == "bool" and name in ("np.square",))
+    ):
         return
-    if dtype == "bool" and expected.dtype.kind in "ib" and name not in ("np.isnan", "np.isinf", "np.isfinite", "np.logical_not"):
+    if (
+        dtype == "bool"
+        and expected.dtype.kind in "ib"
+        and name not in ("np.isnan", "np.isinf", "np.isfinite", "np.logical_not")
+    ):
         return  # of a bool alone, Python's answer is an int
     if name == "np.sinc" and dtype == "float16":
         return  # NumPy rounds in between
-    if name in ("np.sinc", "np.nan_to_num", "np.fix", "np.floor", "np.ceil", "np.trunc") and dtype in ("bool", "int8", "int64"):
+    if name in ("np.sinc", "np.nan_to_num", "np.fix", "np.floor", "np.ceil", "np.trunc") and dtype in (
+        "bool",
+        "int8",
+        "int64",
+    ):
         return  # the type differs between versions of NumPy
     actual, _ = mapped(caller(name), x)
     if expected.dtype != actual.dtype:
@@ -147,7 +164,9 @@ def test_round_to_digits(digits, dtype, rng):
 def test_several_arguments(rng):
     x, y, z = (rng.standard_normal(20) for _ in range(3))
     np.testing.assert_allclose(mapped(caller("math.hypot"), x, y, z)[0], np.sqrt(x * x + y * y + z * z), rtol=1e-15)
-    np.testing.assert_allclose(mapped(caller("math.log"), abs(x), abs(y))[0], np.log(abs(x)) / np.log(abs(y)), rtol=1e-15)
+    np.testing.assert_allclose(
+        mapped(caller("math.log"), abs(x), abs(y))[0], np.log(abs(x)) / np.log(abs(y)), rtol=1e-15
+    )
     np.testing.assert_allclose(mapped(caller("math.fma"), x, y, z)[0], x * y + z, rtol=1e-12)
     assert_same(mapped(caller("np.where"), x > 0, y, z)[0], np.where(x > 0, y, z))
     assert_same(mapped(caller("np.clip"), x, np.full(20, -0.5), np.full(20, 0.5))[0], np.clip(x, -0.5, 0.5))
@@ -170,12 +189,12 @@ def test_divmod_and_modf():
     row = mathlib.find(divmod)
     for x, y in ((7, -2), (-7.5, 2.0), (7, 2.5)):
         for place in (0, 1):
-            part = run(lambda b, p, q: mathlib.call(b, row, [p, q], {}).elements[place], x, y)  # noqa: B023
+            part = run(lambda b, p, q: mathlib.call(b, row, [p, q], {}).elements[place], x, y)
             assert part == divmod(x, y)[place]
     row = mathlib.find(math.modf)
     for x in (2.75, -2.75, -0.0, math.inf, -math.inf, 5.0):
         for place in (0, 1):
-            part = run(lambda b, p: mathlib.call(b, row, [p], {}).elements[place], x)  # noqa: B023
+            part = run(lambda b, p: mathlib.call(b, row, [p], {}).elements[place], x)
             assert_same(part, np.float64(math.modf(x)[place]))
 
 
@@ -189,7 +208,9 @@ def test_integers(rng):
 
 def test_ldexp():
     x, n = pairs(np.array([1.0, -1.5, 0.3, np.inf, 0.0, 5e-324]), np.array([0, 1, -1, 1023, -1074, 2000, -2200, 2**40]))
-    expected = np.array([math.copysign(math.inf, p) if q > 3000 and p else np.ldexp(p, min(q, 4000)) for p, q in zip(x, n)])
+    expected = np.array(
+        [math.copysign(math.inf, p) if q > 3000 and p else np.ldexp(p, min(q, 4000)) for p, q in zip(x, n)]
+    )
     assert_same(mapped(caller("math.ldexp"), x, n)[0], expected)
 
 
@@ -205,14 +226,19 @@ def test_predicates(dtype, rng):
 
 
 def test_isclose():
-    x, y = pairs(np.array([1.0, 1.0 + 1e-10, 0.0, np.inf, np.nan, 1e-9]), np.array([1.0, 1.0 + 1e-6, 0.0, np.inf, -np.inf, np.nan]))
+    x, y = pairs(
+        np.array([1.0, 1.0 + 1e-10, 0.0, np.inf, np.nan, 1e-9]),
+        np.array([1.0, 1.0 + 1e-6, 0.0, np.inf, -np.inf, np.nan]),
+    )
     assert_same(mapped(caller("np.isclose"), x, y)[0], np.isclose(x, y))
     assert_same(mapped(caller("math.isclose"), x, y)[0], np.array([math.isclose(p, q) for p, q in zip(x, y)]))
     loose = np.array([math.isclose(p, q, rel_tol=1e-3) for p, q in zip(x, y)])
     assert_same(mapped(caller("math.isclose", rel_tol=1e-3), x, y)[0], loose)
 
 
-@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n.startswith("cmath.") and FUNCTIONS[n].high == 1 and "is" not in n])
+@pytest.mark.parametrize(
+    "name", [n for n in FUNCTIONS if n.startswith("cmath.") and FUNCTIONS[n].high == 1 and "is" not in n]
+)
 def test_complex_functions(name, rng):
     f = getattr(np, {"phase": "angle"}.get(name[6:], name[6:]))
     z = rng.standard_normal(40) + 1j * rng.standard_normal(40)
@@ -225,7 +251,20 @@ def test_complex_functions(name, rng):
 
 def test_complex_parts(rng):
     z = rng.standard_normal(10) + 1j * rng.standard_normal(10)
-    for name in ("abs", "real", "imag", "angle", "conj", "square", "reciprocal", "exp", "sqrt", "sin", "log1p", "expm1"):
+    for name in (
+        "abs",
+        "real",
+        "imag",
+        "angle",
+        "conj",
+        "square",
+        "reciprocal",
+        "exp",
+        "sqrt",
+        "sin",
+        "log1p",
+        "expm1",
+    ):
         np.testing.assert_allclose(mapped(caller("np." + name), z)[0], getattr(np, name)(z), rtol=1e-12)
     assert run(caller("builtins.complex"), 1.5, 2) == 1.5 + 2j
 

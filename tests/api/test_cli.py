@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 import dsl
-from dsl.cli import _meets, app
+from dsl.cli import _NEEDED, _USEFUL, _meets, app
 
 
 def test_doctor_finds_a_working_installation(tmp_path, monkeypatch):
@@ -39,3 +41,8 @@ def test_the_cache_can_be_cleared(tmp_path, monkeypatch):
 )
 def test_versions_are_compared_by_number(version, requirement, good):
     assert _meets(version, requirement) is good
+
+
+@pytest.mark.parametrize("requirement", [*_NEEDED, *_USEFUL])
+def test_what_it_asks_for_is_what_the_project_declares(requirement):
+    assert f'"{requirement}"' in (Path(__file__).parents[2] / "pyproject.toml").read_text()

@@ -226,7 +226,9 @@ class EmitterBase:
         (a, a_loc), (b, b_loc) = conflict.first, conflict.second
         if name == RETURNED:
             message = f"the function returns {a} on one path and {b} on another"
-            hint = "return values of one kind on every path, also where the function ends without a return"
+            hint = "return values of one kind on every path"
+            if types.none in (a, b):
+                hint += "; where a function ends without a `return` it returns None"
             here = a_loc or b_loc
         else:
             message = f"`{name}` is {a} on one path and {b} on another"

@@ -11,7 +11,7 @@ from .. import errors, types
 from ..syntax import nodes
 from . import arrays, casts, mathlib, scalars
 from .scope import ObjectValue, StructValue
-from .structs import MustInline, Structs, spelling
+from .structs import Structs, spelling
 from .values import TupleValue, Value, constant
 
 _REFUSED: dict[object, str] = {
@@ -276,11 +276,9 @@ class Calls(Structs):
             return TupleValue(tuple(map(self._revived, value.elements)))
         if isinstance(value, StructValue):
             elements = tuple(map(self._revived, value.elements))
-            return (
-                self.new_object(value.cls, elements)
-                if types.is_mutable_class(value.cls)
-                else StructValue(value.cls, elements)
-            )
+            if types.is_mutable_class(value.cls):
+                return self.new_object(value.cls, elements)
+            return StructValue(value.cls, elements)
         return value
 
 
@@ -299,12 +297,12 @@ def _hashable(value: object) -> bool:
 
 def mathlib_hint(name: str) -> str:
     """What to say of a function that kernels do not know."""
-    hint = getattr(mathlib, "hint", None)
-    return (
-        hint(name)
-        if hint is not None
-        else "kernels call other kernels, plain functions, and functions of math and NumPy"
-    )
+    import difflib
+
+    known = [f"{module}.{found}" for module in ("math", "np") for found in mathlib.known_names(module)]
+    near = difflib.get_close_matches(f"np.{name}", known, 3, 0.75)
+    hint = "kernels call other kernels, plain functions, and many functions of math and NumPy"
+    return f"{hint}, such as {', '.join(near)}" if near else hint
 
 
 _OWN: dict[object, Any] = {
@@ -313,5 +311,3 @@ _OWN: dict[object, Any] = {
     tuple: Calls._tuple_of,
     bool: Calls._bool_of,
 }
-
-__all__ = ["Calls", "MustInline"]

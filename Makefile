@@ -21,7 +21,8 @@ $(BIN)/python:
 
 # One stamp for each set of extras: a second run installs nothing.
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	@echo "Installing into $(VENV) (once; a few minutes on a slow line)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
 	@touch $@
 
 demo: $(VENV)/.installed-plot

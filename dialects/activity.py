@@ -194,19 +194,19 @@ class Activity:
     # memory --------------------------------------------------------------------------------------------------------
     def _refuse_constant_targets(self) -> None:
         for memory in self.objects.all:
-            if (
-                memory.argument is None
-                or self.arguments[memory.argument] != "const"
-                or memory not in self._varied_objects
-            ):
+            if memory not in self._varied_objects:
+                continue
+            if memory.argument is not None and self.arguments[memory.argument] == "const":
+                what = f"argument {memory.argument} is Const, but"
+                hint = "pass it as Duplicated with a shadow (zeros), so that the derivative can pass through it"
+            elif memory.is_global:
+                what = "a global has no shadow, but"
+                hint = "hand the memory in as an argument, so that the derivative can pass through it"
+            else:
                 continue
             for op in memory.writers:
                 if self._writes_varied(op):
-                    raise refuse(
-                        op,
-                        f"argument {memory.argument} is Const, but data that an active argument reaches is stored in it",
-                        "pass it as Duplicated with a shadow (zeros), so that the derivative can pass through it",
-                    )
+                    raise refuse(op, f"{what} data that an active argument reaches is stored in it", hint)
 
     def _writes_varied(self, op: Operation) -> bool:
         if op.name == "memref.copy":

@@ -12,6 +12,7 @@ from .request import Request
 from .reverse import Reverse
 from .sweep import Frame, Sweep
 from .tape import Recorded
+from .unknown import refuse_unknown
 
 
 def derivative(declaration: Operation, request: Request, function: Operation) -> list[Recorded]:
@@ -21,6 +22,7 @@ def derivative(declaration: Operation, request: Request, function: Operation) ->
     request.check(declaration, function)
     entry = function.regions[0].blocks[0]
     activity = Activity(function, request.activity, request.returns)
+    refuse_unknown(activity)
     builder = Builder(InsertionPoint(declaration), function.location)
     signature = request.signature(function)
     block = declaration.regions[0].blocks.append(

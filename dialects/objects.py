@@ -35,6 +35,10 @@ class MemoryObject:
         owner = self.value.owner
         return operation(owner) if self.argument is None and operation(owner).name in ALLOCATIONS else None
 
+    @property
+    def is_global(self) -> bool:
+        return self.argument is None and operation(self.value.owner).name == "memref.get_global"
+
 
 class Objects:
     """The objects of one function in normal form (see structure.py)."""

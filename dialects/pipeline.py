@@ -8,23 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlir.ir import Context, Location, MLIRError, Module, Operation, StringAttr
-from mlir.passmanager import PassManager
+from mlir.ir import Context, Location, Module, Operation, StringAttr
 
 from . import dialect
 from .builder import operation, walk
 from .caches import lower_caches
 from .dead_code import remove_dead_code
-from .errors import DerivativeError, refuse
+from .errors import refuse
 from .expand import derivative
+from .prepare import prepare
 from .request import Request
 from .structure import callee_name, normalise, symbol
 from .tape import Recorded
+from .upstream import run
 
-#: What is optimised before differentiation is not taped, recomputed or differentiated after it.
-BEFORE = (
-    "inline,func.func(convert-linalg-to-loops,lower-affine),lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
-)
 #: After the normal form, which canonicalize would undo.
 NORMAL = "loop-invariant-code-motion,cse"
 AFTER = "canonicalize,cse,loop-invariant-code-motion,cse"
@@ -43,27 +40,43 @@ def differentiate(module: Module) -> list[Expansion]:
     """Give all requested derivatives in `module` their bodies, in place. Raises DerivativeError; `module` is then of
     no more use.
     """
+    done = expand_requests(module)
+    lower_tape(module)
+    clean(module)
+    return done
+
+
+def expand_requests(module: Module) -> list[Expansion]:
+    """Pass `autodiff-differentiate`: bodies for all requests, with the tape as caches."""
     dialect.load(module.context)
     done: list[Expansion] = []
     with module.context, Location.unknown():
         while _pending(module):
-            _run(module, BEFORE)
-            done.append(_expand(module, *_innermost(module, _pending(module))))
+            prepare(module)
+            done.append(_expand(module, *innermost(module)))
+    return done
+
+
+def lower_tape(module: Module) -> None:
+    """Pass `autodiff-tape`: caches to buffers."""
+    with module.context, Location.unknown():
         for op in walk_functions(module):
             lower_caches(op)
-            remove_dead_code(op)
-        _run(module, "inline," + AFTER)
+
+
+def clean(module: Module) -> None:
+    """Pass `autodiff-clean`: what nobody needs is removed, and what is left is optimised."""
+    with module.context, Location.unknown():
         for op in walk_functions(module):
             remove_dead_code(op)
-    return done
+        run(module, "inline," + AFTER)
+        for op in walk_functions(module):
+            remove_dead_code(op)
 
 
 def _expand(module: Module, declaration: Operation, request: Request) -> Expansion:
     name = symbol(declaration)
-    function = _function(module, declaration, request.callee)
-    normalise(module, function, f"{name}.normal")
-    _run(module, NORMAL)
-    normal = _function(module, declaration, f"{name}.normal")
+    normal = normal_form(module, declaration, request.callee, f"{name}.normal")
     taped = derivative(declaration, request, normal)
     normal.erase()
     for attribute in [a for a in declaration.attributes if a.startswith("autodiff.")]:
@@ -74,12 +87,20 @@ def _expand(module: Module, declaration: Operation, request: Request) -> Expansi
     return Expansion(request, name, taped)
 
 
+def normal_form(module: Module, at: Operation, function: str, name: str) -> Operation:
+    """The function's normal form, added to the (prepared) module as @name; `at` is where an error points."""
+    normalise(module, _function(module, at, function), name)
+    run(module, NORMAL)
+    return _function(module, at, name)
+
+
 def _pending(module: Module) -> list[tuple[Operation, Request]]:
     return [(op, r) for op in _functions(module) if (r := Request.of(op)) is not None]
 
 
-def _innermost(module: Module, pending: list[tuple[Operation, Request]]) -> tuple[Operation, Request]:
-    """A request whose function calls no other request, however deep."""
+def innermost(module: Module) -> tuple[Operation, Request]:
+    """A request whose function calls no other request, however deep. There must be requests in `module`."""
+    pending = _pending(module)
     names = {symbol(op) for op, _ in pending}
     for op, request in pending:
         if not _reaches(module, request.callee, op, names, set()):
@@ -116,13 +137,6 @@ def _function(module: Module, at: Operation, name: str) -> Operation:
         if symbol(op) == name:
             return op
     raise refuse(at, f"there is no function @{name} with a body to differentiate")
-
-
-def _run(module: Module, passes: str) -> None:
-    try:
-        PassManager.parse(f"builtin.module({passes})").run(module.operation)
-    except MLIRError as error:
-        raise DerivativeError(f"a pass before differentiation failed: {error}") from None
 
 
 def parse(text: str, context: Context | None = None) -> Module:

@@ -12,20 +12,16 @@ from mlir.ir import Location, Module
 from . import dialect, pipeline
 from .activity import Activity
 from .errors import source_position
-from .structure import normalise, symbol
+from .prepare import prepare
 
 
 def activity(module: Module) -> str:
     """The function of the innermost request in normal form, each op that carries a derivative `autodiff.active`."""
     dialect.load(module.context)
     with module.context, Location.unknown():
-        pipeline._run(module, pipeline.BEFORE)
-        declaration, request = pipeline._innermost(module, pipeline._pending(module))
-        function = pipeline._function(module, declaration, request.callee)
-        name = f"{symbol(function)}.normal"
-        normalise(module, function, name)
-        pipeline._run(module, pipeline.NORMAL)
-        normal = pipeline._function(module, declaration, name)
+        prepare(module)
+        declaration, request = pipeline.innermost(module)
+        normal = pipeline.normal_form(module, declaration, request.callee, f"{request.callee}.normal")
         Activity(normal, request.activity, request.returns).annotate()
         return normal.get_asm(enable_debug_info=True)
 

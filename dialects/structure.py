@@ -5,7 +5,8 @@ Leaves a private copy in which
 - every scf.for runs from 0 by 1 over `index`, its upper bound being the trip count (never negative);
 - every scf.while has an empty `before` region: `before` only forwards its arguments, the first being the condition;
 - scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
-- local memory is memref.alloc without dealloc: where memory ends is decided again after differentiation.
+- local memory is memref.alloc without dealloc: where memory ends is decided again after differentiation;
+- atomics, and vectors that are read from and written to memory, are loads and stores (see memory_forms, vector_forms).
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from mlir.ir import (
 
 from . import rules
 from .builder import Builder, operation, operations
-from .copier import Copier, add_block, attributes_of
+from .copier import add_block, attributes_of
 from .errors import refuse
+from .memory_forms import MemoryForms
+from .vector_forms import VectorForms
 
 
 def normalise(module: Module, function: Operation, name: str) -> Operation:
@@ -56,7 +59,7 @@ def normalise(module: Module, function: Operation, name: str) -> Operation:
     return new
 
 
-class Normaliser(Copier):
+class Normaliser(VectorForms, MemoryForms):
     def __init__(self, builder: Builder, module: Module):
         super().__init__(builder)
         functions = [op for op in map(operation, module.body.operations) if op.name == "func.func"]
@@ -85,9 +88,10 @@ class Normaliser(Copier):
 
     def copy_scf_for(self, op: Operation) -> None:
         lower, upper, step = self.values(op.operands[:3])
+        unsigned = "unsignedCmp" in op.attributes
         old = op.regions[0].blocks[0]
         plain = isinstance(lower.type, IndexType) and _constant(lower) == 0 and _constant(step) == 1
-        trips = upper if plain else self._trips(lower, upper, step)
+        trips = upper if plain and not unsigned else self._trips(lower, upper, step, unsigned)
         zero, one = self.b.index(0), self.b.index(1)
         if _constant(trips) is None:
             trips = self.b.integer("maxsi", trips, zero)
@@ -99,12 +103,15 @@ class Normaliser(Copier):
             self.map.update(zip(list(old.arguments)[1:], list(body.arguments)[1:], strict=True))
             self._body(old)
 
-    def _trips(self, lower: Value, upper: Value, step: Value) -> Value:
+    def _trips(self, lower: Value, upper: Value, step: Value, unsigned: bool = False) -> Value:
+        """How often the loop runs; computed over `index`, since the span of 8-bit bounds need not fit 8 bits."""
+        cast = "arith.index_castui" if unsigned else "arith.index_cast"
+        if not isinstance(lower.type, IndexType):
+            lower, upper, step = (self.b.value(cast, [v], IndexType.get()) for v in (lower, upper, step))
+        if unsigned:  # the span may have its highest bit set
+            upper = self.b.integer("maxui", upper, lower)
         span = self.b.integer("subi", upper, lower)
-        trips = span if _constant(step) == 1 else self.b.integer("ceildivsi", span, step)
-        if not isinstance(trips.type, IndexType):
-            trips = self.b.value("arith.index_cast", [trips], IndexType.get())
-        return trips
+        return span if _constant(step) == 1 else self.b.integer("ceildivui" if unsigned else "ceildivsi", span, step)
 
     def _induction(self, counter: Value, lower: Value, step: Value) -> Value:
         if not isinstance(lower.type, IndexType):
@@ -206,28 +213,6 @@ class Normaliser(Copier):
             block = op.regions[0].blocks[0]
             self.block(block)
             self.map.update(zip(op.results, self.values(operations(block)[-1].operands), strict=True))
-
-    def copy_scf_execute_region(self, op: Operation) -> None:
-        blocks = list(op.regions[0].blocks)
-        if len(blocks) != 1:
-            raise refuse(op, "scf.execute_region with branches inside", "run lift-cf-to-scf first")
-        self.block(blocks[0])
-        self.map.update(zip(op.results, self.values(operations(blocks[0])[-1].operands), strict=True))
-
-    def copy_memref_alloca(self, op: Operation) -> None:
-        """Stack memory inside a loop would grow the stack; the lowering moves small buffers back to the stack."""
-        new = self.b.op("memref.alloc", self.values(op.operands), [op.results[0].type], attributes_of(op))
-        self.map[op.results[0]] = new.results[0]
-
-    def copy_memref_dealloc(self, op: Operation) -> None:
-        """Dropped, unless a derivative put it there for memory that no block owns."""
-        if "autodiff.free" in op.attributes:
-            self.copy(op)
-
-    def copy_bufferization_dealloc(self, op: Operation) -> None:
-        raise refuse(
-            op, "bufferization.dealloc before differentiation", "differentiate before deallocations are placed"
-        )
 
 
 def _constant(value: Value) -> int | None:

@@ -1,0 +1,97 @@
+"""Memory ops of upstream programs in terms of allocations, views, loads, stores and copies: part of `structure`.
+
+Parallel loops have become sequential ones there, so an atomic update is a load, an operation and a store. Each global
+is named once, at the start of the function, so that two names of it are one memref.
+"""
+
+from __future__ import annotations
+
+from mlir.ir import Block, FlatSymbolRefAttr, InsertionPoint, IntegerAttr, Operation, Value
+
+from .builder import Builder, operation, operations
+from .copier import Copier, attributes_of
+from .errors import refuse
+
+#: arith's numbers for kinds of atomic updates; "" stores the value itself.
+_ATOMIC = (
+    "addf", "addi", "", "maximumf", "maxsi", "maxui", "minimumf", "minsi", "minui", "mulf", "muli", "ori", "andi",
+    "maxnumf", "minnumf", "xori",
+)  # fmt: skip
+
+
+class MemoryForms(Copier):
+    """A copier that leaves out stack discipline, atomics and repeated names of globals."""
+
+    def __init__(self, builder: Builder):
+        super().__init__(builder)
+        #: The memref of each global that has been named.
+        self.globals: dict[str, Value] = {}
+
+    def copy_memref_alloca(self, op: Operation) -> None:
+        """Stack memory inside a loop would grow the stack; the lowering moves small buffers back to the stack."""
+        new = self.b.op("memref.alloc", self.values(op.operands), [op.results[0].type], attributes_of(op))
+        self.map[op.results[0]] = new.results[0]
+
+    def copy_memref_alloca_scope(self, op: Operation) -> None:
+        self._inline(op)
+
+    def copy_scf_execute_region(self, op: Operation) -> None:
+        self._inline(op)
+
+    def _inline(self, op: Operation) -> None:
+        """The ops of the region in place of `op`."""
+        blocks = list(op.regions[0].blocks)
+        if len(blocks) != 1:
+            raise refuse(op, f"{op.name} with branches inside", "run lift-cf-to-scf first")
+        self.block(blocks[0])
+        self.map.update(zip(op.results, self.values(operations(blocks[0])[-1].operands), strict=True))
+
+    def copy_memref_dealloc(self, op: Operation) -> None:
+        """Dropped, unless a derivative put it there for memory that no block owns."""
+        if "autodiff.free" in op.attributes:
+            self.copy(op)
+
+    def copy_bufferization_dealloc(self, op: Operation) -> None:
+        raise refuse(
+            op, "bufferization.dealloc before differentiation", "differentiate before deallocations are placed"
+        )
+
+    def copy_memref_prefetch(self, op: Operation) -> None:
+        """Says nothing about values."""
+
+    def copy_memref_distinct_objects(self, op: Operation) -> None:
+        self.map.update(zip(op.results, self.values(op.operands), strict=True))
+
+    def copy_memref_get_global(self, op: Operation) -> None:
+        name = FlatSymbolRefAttr(op.attributes["name"]).value
+        known = self.globals.get(name)
+        if known is None:
+            with self.b.at(InsertionPoint.at_block_begin(self._entry())):
+                known = self.b.value("memref.get_global", [], op.results[0].type, attributes_of(op))
+            self.globals[name] = known
+        self.map[op.results[0]] = known
+
+    def _entry(self) -> Block:
+        """The block of the function that is being built."""
+        block = self.b.ip.block
+        while operation(block.owner).name != "func.func":
+            block = operation(block.owner).block
+        return block
+
+    def copy_memref_atomic_rmw(self, op: Operation) -> None:
+        value, memref, *indices = self.values(op.operands)
+        name = _ATOMIC[IntegerAttr(op.attributes["kind"]).value]
+        old = self.b.load(memref, indices)
+        new = self.b.value(f"arith.{name}", [old, value], value.type) if name else value
+        self.b.store(new, memref, indices)
+        self.map[op.results[0]] = old
+
+    def copy_memref_generic_atomic_rmw(self, op: Operation) -> None:
+        """The result is what was there before, as it is in MLIR's own lowering."""
+        memref, *indices = self.values(op.operands)
+        block = op.regions[0].blocks[0]
+        old = self.b.load(memref, indices)
+        self.map[block.arguments[0]] = old
+        self.block(block)
+        self.b.store(self.value(operations(block)[-1].operands[0]), memref, indices)
+        self.map[op.results[0]] = old

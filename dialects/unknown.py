@@ -1,0 +1,49 @@
+"""What the derivative passes do not know must not touch a derivative: it is refused, never passed over.
+
+Takes the activity of a function in normal form. An op outside the tables of rules is harmless as long as no active
+value goes through it (then its rule is asked for, and there is none), but one that takes a memref could read or write
+active memory, and one with regions could hide uses of active values.
+"""
+
+from __future__ import annotations
+
+from mlir.ir import MemRefType, Operation, UnrankedMemRefType
+
+from . import rules
+from .activity import Activity
+from .builder import captured, is_differentiable, is_memref, walk
+from .errors import refuse
+from .objects import ALLOCATIONS, VIEWS
+
+#: Ops on memrefs that the passes know.
+KNOWN = VIEWS | ALLOCATIONS | {
+    "memref.load", "memref.store", "memref.copy", "memref.dealloc", "memref.dim", "memref.get_global", "memref.rank",
+    "memref.atomic_rmw", "arith.select", "autodiff.init", "autodiff.push", "autodiff.pop", "autodiff.stop",
+    "ub.poison", "func.return", "func.func", "scf.for", "scf.while", "scf.if", "scf.yield", "scf.condition",
+}  # fmt: skip
+
+
+def refuse_unknown(activity: Activity) -> None:
+    """Raise for an op of the function that could carry a derivative in a way that the passes do not follow."""
+    for op in walk(activity.function):
+        types = [v.type for v in (*op.operands, *op.results)]
+        if any(isinstance(t, UnrankedMemRefType) for t in types):
+            raise refuse(op, f"{op.name} with a memref of unknown rank", "use memrefs of known rank")
+        if any(is_memref(t) and is_memref(MemRefType(t).element_type) for t in types):
+            raise refuse(op, f"{op.name} with memrefs kept in memory", "keep the data itself in one memref")
+        if op.name in KNOWN or rules.lookup(op) is not None or rules.inactive(op):
+            continue
+        if op.regions and any(
+            activity.varied(v) if is_differentiable(v.type) else is_memref(v.type) and activity.memory(v)
+            for v in captured(op)
+        ):
+            raise refuse(op, f"{op.name} has no derivative, and active values are used in it", _lower(op))
+        if any(is_memref(v.type) and activity.memory(v) for v in (*op.operands, *op.results)):
+            what = op.name if op.name != "func.call" else f"the call of {op.attributes['callee']}"
+            raise refuse(op, f"{what} takes memory that holds active data, and has no derivative rule", _lower(op))
+
+
+def _lower(op: Operation) -> str:
+    if op.name in ("func.call", "func.call_indirect"):
+        return "call a function that has a body in this module, or make its arguments Const"
+    return "lower it first to scf, memref, arith and math, or make its input Const"

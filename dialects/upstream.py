@@ -1,0 +1,28 @@
+"""Upstream's passes, run by their pipeline text; their failures as errors with a place in the user's source."""
+
+from __future__ import annotations
+
+from mlir.ir import MLIRError, Module
+from mlir.passmanager import PassManager
+
+from .errors import DerivativeError, source_position
+
+
+def run(module: Module, passes: str) -> None:
+    """Run `passes`, as `builtin.module(...)` would hold them, on `module` in place."""
+    try:
+        PassManager.parse(f"builtin.module({passes})").run(module.operation)
+    except MLIRError as error:
+        raise failure(error, "a pass before differentiation failed") from None
+
+
+def failure(error: MLIRError, doing: str) -> DerivativeError:
+    """MLIR's diagnostics as one error: the first one's message and place, the others and all notes below it."""
+    diagnostics = list(error.error_diagnostics)
+    if not diagnostics:
+        return DerivativeError(f"{doing}: {error}")
+    first = diagnostics[0]
+    lines = [first.message]
+    lines += [f"  note: {note.message}" for note in first.notes if "see current operation" not in note.message]
+    lines += [f"  also: {other.message}" for other in diagnostics[1:]]
+    return DerivativeError("\n".join(lines), "", source_position(first.location))

@@ -339,8 +339,8 @@ class Statements(Expressions):
     def annotated(self, value: Value, annotation: Value) -> Value:
         """A value under an annotation: a scalar type converts it unless that loses something; others only document."""
         scalar = scalar_annotation(annotation.const)
-        if scalar is None:
-            return value
+        if scalar is None or (scalar.weak and getattr(value.type, "kind", None) == scalar.kind):
+            return value  # a float32 is a float, too
         if not isinstance(value.type, types.Scalar):
             raise self.b.error(
                 f"{self.type_of(value)} is annotated as {scalar}", "correct the annotation, or the value"

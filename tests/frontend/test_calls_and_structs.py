@@ -135,7 +135,7 @@ helper = Kernel(square, {})
 
 
 def calls(x):
-    return square(x[0]) + square(2) + helper(x[1]) + power(x[1]) + power(x[0], 3) + power(x[1], offset=1, n=1)
+    return square(x[0]) + square(2) + power(x[1]) + power(x[0], 3) + power(x[1], offset=1, n=1)
 
 
 def call_of_tuple(x):
@@ -293,6 +293,13 @@ def test_on_object(kernel):
 
 def test_nested_objects():
     check(nested_objects, make_net())
+
+
+def test_kernels_call_kernels():
+    def kernel(x):
+        return helper(x) + square(x)
+
+    assert run(kernel, 3.0) == 18.0
 
 
 def test_same_object_twice():

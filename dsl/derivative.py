@@ -147,3 +147,21 @@ def only_entry(module: ir.Module, entry: str) -> None:
             if name != entry:
                 function.attributes["sym_visibility"] = ir.StringAttr.get("private")
         PassManager.parse("builtin.module(symbol-dce)").run(module.operation)
+
+
+def drop_stops(module: ir.Module) -> bool:
+    """Put the value itself in the place of each `ignore_derivatives`, where no derivative is asked for; whether there
+    was one.
+    """
+    stops: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "autodiff.stop":
+            stops.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for op in stops:
+        op.results[0].replace_all_uses_with(op.operands[0])
+        op.erase()
+    return bool(stops)

@@ -236,7 +236,7 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
         if lowered.errors:
             written.pop()  # the error cell
         text = lowered.module_text
-        if request.mode is not None:
+        if request.mode is not None or derivative.drop_stops(module):
             text = module.operation.get_asm(enable_debug_info=True)
     meta = {
         "entry": entry,

@@ -184,6 +184,9 @@ class Dual:
     def __float__(self) -> float:
         raise TypeError("float() of a dual number would lose its derivative")
 
+    def __int__(self) -> int:
+        return math.floor(self) if self.v >= 0 else -math.floor(-self)
+
     def __floor__(self) -> int:
         below = math.floor(self.v)
         Margin.note(min(self.v - below, below + 1 - self.v), 0.0)

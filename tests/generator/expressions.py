@@ -28,6 +28,9 @@ def index(s: Scope, n: int, depth: int = 1) -> str:
         if i.hi + 1 < n and -n <= i.lo + 1:
             choices.append(f"{i.name} + 1")
         choices.append(f"({s.random.choice((1, 2, 3, -1))} * {i.name} + {s.random.randint(-2, 3)}) % {n}")
+    if depth > 0 and s.of("f") and s.chance(0.2):
+        f = s.random.choice(s.of("f")).name
+        choices += [f"int(3.0 * {f}) % {n}", f"math.floor({f} * 2) % {n}"]
     for p in s.of("p"):
         if p.hi < n and depth > 0:
             choices.append(f"{p.name}[{index(s, p.size[0], depth - 1)}]")
@@ -92,7 +95,7 @@ def leaf(s: Scope) -> str:
         if found:
             return found
     if roll < 0.9 and s.of("i"):
-        return f"({integer(s)})"
+        return f"({integer(s)})" if s.chance(0.8) else f"float({integer(s)})"
     return number(s)
 
 
@@ -116,6 +119,7 @@ def smooth(s: Scope, depth: int) -> str:
         (1, lambda: f"{s.random.choice(('min', 'max'))}({a}, {b})"),
         (1, lambda: f"abs({a})"),
         (1, lambda: f"({a}) % {s.random.choice(('1.5', '-0.75', '2'))}"),
+        (0.5, lambda: f"{condition(s, 0)} * {a}"),
         (2, lambda: reduction(s)),
         (2, lambda: call(s, depth)),
     ]
@@ -231,4 +235,11 @@ def vector(s: Scope, n: int, depth: int) -> str:
     for m in s.of("m"):
         if m.size[0] == n and views(s, m.size[1]):
             forms += [f"{m.name} @ ({vector(s, m.size[1], 0)})"] * 2
+        if m.size[1] == n and views(s, m.size[0]):
+            forms.append(f"{vector(s, m.size[0], 0)} @ {m.name}")
+        for axis in (0, 1):
+            if m.size[1 - axis] == n:
+                forms.append(
+                    f"dsl.{s.random.choice(('sum', 'mean', 'max'))}({m.name}, axis={axis - 2 * s.chance(0.3)})"
+                )
     return s.random.choice(forms)

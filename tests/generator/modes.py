@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.generator.dual import is_float
+from tests.generator.layout import copied
 from tests.generator.oracle import Truth, flatten
 
 VALUE_TOLERANCE = 1e-9
@@ -43,7 +44,7 @@ class Case:
 
 
 def copies(arguments: list[Any]) -> list[Any]:
-    return [v.copy() if isinstance(v, np.ndarray) else v for v in arguments]
+    return [copied(v) if isinstance(v, np.ndarray) else v for v in arguments]
 
 
 def _contents(arguments: list[Any]) -> np.ndarray:

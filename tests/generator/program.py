@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tests.generator import expressions as e
+from tests.generator.layout import lay_out
 from tests.generator.scope import Helper, Scope, Var
 from tests.generator.statements import Lines, assign, block, damped, indent
 
@@ -21,10 +22,11 @@ ENTRY = "k"
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter of the kernel: its variable, and whether it takes part in differentiation."""
+    """One parameter of the kernel: its variable, whether it takes part in differentiation, and an array's layout."""
 
     var: Var
     active: bool
+    layout: str = ""
 
     @property
     def name(self) -> str:
@@ -46,7 +48,8 @@ class Program:
     def arguments(self, point: int) -> list[Any]:
         """Values for the parameters; `point` numbers the places where the program is tried."""
         rng = np.random.default_rng([self.seed, point])
-        return [_value(p.var, rng) for p in self.params]
+        values = [_value(p.var, rng) for p in self.params]
+        return [lay_out(v, p.layout) if isinstance(v, np.ndarray) else v for p, v in zip(self.params, values)]
 
 
 def _value(v: Var, rng: np.random.Generator) -> Any:
@@ -111,7 +114,8 @@ def _params(random: Random, length: int) -> list[Param]:
     if random.random() < 0.25:
         params.append(Param(Var("q", "q", (random.randint(2, 4),), fixed=True), False))
     random.shuffle(params)
-    return params
+    layouts = random.choices(("", "spaced", "backward"), (10, 1, 1), k=len(params))
+    return [replace(p, layout=layout if p.var.size else "") for p, layout in zip(params, layouts)]
 
 
 def _result(s: Scope, returns: str) -> str:
@@ -131,7 +135,10 @@ def _result(s: Scope, returns: str) -> str:
 def _helper(random: Random, name: str, length: int, earlier: list[Helper]) -> tuple[Lines, Helper]:
     """A function for the kernel to call: of floats, or of an array that it may change in place."""
     kinds = random.choice((("f",), ("f", "f"), ("v", "f"), ("f", "v")))
-    returns = "f" if "v" in kinds or random.random() < 0.6 else "t"
+    if kinds == ("v", "f") and random.random() < 0.4:
+        returns = "v"
+    else:
+        returns = "f" if "v" in kinds or random.random() < 0.6 else "t"
     variables = [
         Var(f"{'u' if kind == 'v' else 'z'}{j}", kind, (length,) if kind == "v" else ()) for j, kind in enumerate(kinds)
     ]
@@ -139,6 +146,8 @@ def _helper(random: Random, name: str, length: int, earlier: list[Helper]) -> tu
     body = block(scope, 1, random.randint(0, 2))
     if returns == "t":
         body.append(f"return {e.smooth(scope, 2)}, {e.smooth(scope, 1)}")
+    elif returns == "v":
+        body.append(f"return {e.vector(scope, length, 2)} * {e.leaf(scope)}")
     else:
         body.append(f"return {e.smooth(scope, 2)}")
     lines = [f"def {name}({', '.join(v.name for v in variables)}):", *indent(body), ""]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.generator.dual import is_float
+from tests.generator.layout import lay_out, literal
 from tests.generator.program import ENTRY, Program
 
 HEAD = '''"""Generated, seed {seed}, point {point}.{note}"""
@@ -28,7 +29,7 @@ ARGUMENTS = {{
 {arguments}
 }}
 ACTIVE = {active!r}
-WEIGHTS = {weights!r}  # of each active array as it is at the end; a returned float's is 1
+WEIGHTS = {weights}  # of each active array as it is at the end; a returned float's is 1
 
 
 def outputs(kernel, arguments):
@@ -38,8 +39,25 @@ def outputs(kernel, arguments):
     total = returned if isinstance(returned, (int, float)) else 0.0
     for name, value in zip(ARGUMENTS, values):
         if name in WEIGHTS:
-            total += float(np.sum(np.array(WEIGHTS[name]) * value))
+            total += float(np.sum(WEIGHTS[name] * value))
     return total
+
+
+def central_differences(arguments, position):
+    """The derivative of the outputs by one argument."""
+    value = arguments[position]
+    differences = np.empty(np.shape(value))
+    for at in np.ndindex(np.shape(value)):
+        step = np.zeros(np.shape(value))
+        step[at] = 1e-4
+
+        def along(t):
+            moved = value + t * step
+            moved = float(moved) if isinstance(value, float) else moved
+            return outputs({entry}.fn, arguments[:position] + [moved] + arguments[position + 1 :])
+
+        differences[at] = (8 * (along(1) - along(-1)) - (along(2) - along(-2))) / 12e-4
+    return differences
 
 
 def main():
@@ -48,30 +66,18 @@ def main():
     arguments = list(ARGUMENTS.values())
     print("python   ", outputs({entry}.fn, arguments))
     print("compiled ", outputs({entry}, arguments))
-    marked = []
-    for name, value in ARGUMENTS.items():
-        if name not in ACTIVE:
-            marked.append(Const(value))
-        elif isinstance(value, float):
-            marked.append(Active(value))
-        else:
-            marked.append(Duplicated(value.copy(), np.array(WEIGHTS[name])))
+    active = [position for position, name in enumerate(ARGUMENTS) if name in ACTIVE]
+    differences = {{position: central_differences(arguments, position) for position in active}}
+    marked = [Const(value) for value in arguments]
+    for position in active:
+        value = arguments[position]
+        name = list(ARGUMENTS)[position]
+        marked[position] = Active(value) if isinstance(value, float) else Duplicated(value, WEIGHTS[name])
     result = autodiff(Reverse, {entry}, {returns}, *marked)
-    for position, (name, value) in enumerate(ARGUMENTS.items()):
-        if name not in ACTIVE:
-            continue
-        reverse = result[0][position] if isinstance(value, float) else marked[position].dval
-        differences = np.empty(np.shape(value))
-        for at in np.ndindex(np.shape(value)):
-            step = np.zeros(np.shape(value))
-            step[at] = 1e-4
-            def along(t):
-                moved = value + t * step
-                moved = float(moved) if isinstance(value, float) else moved
-                return outputs({entry}.fn, arguments[:position] + [moved] + arguments[position + 1:])
-            differences[at] = (8 * (along(1) - along(-1)) - (along(2) - along(-2))) / 12e-4
-        print(name, "differences", differences.tolist())
-        print(name, "reverse    ", np.asarray(reverse).tolist())
+    for position in active:
+        got = result[0][position] if isinstance(arguments[position], float) else marked[position].dval
+        print(list(ARGUMENTS)[position], "differences", differences[position].tolist())
+        print(list(ARGUMENTS)[position], "reverse    ", np.asarray(got).tolist())
 
 
 if __name__ == "__main__":
@@ -83,12 +89,15 @@ def module_text(program: Program, point: int, note: str = "") -> str:
     """The file: imports, the program with each function a kernel, and a main that shows what differs."""
     decorated = program.source.replace("def ", "@dsl.kernel\ndef ")
     arguments = program.arguments(point)
-    listed = "\n".join(f"    {p.name!r}: {_literal(v)}," for p, v in zip(program.params, arguments))
+    listed = "\n".join(
+        f"    {p.name!r}: {literal(v) if isinstance(v, np.ndarray) else repr(v)},"
+        for p, v in zip(program.params, arguments)
+    )
     arrays = seeds(program, point)
     main = MAIN.format(
         arguments=listed,
         active=[p.name for p in program.params if p.active],
-        weights={name: v.tolist() for name, v in arrays.items()},
+        weights="{" + ", ".join(f"{name!r}: {literal(v)}" for name, v in arrays.items()) + "}",
         entry=ENTRY,
         returns="Active" if program.returns == "f" else "Const",
     )
@@ -100,7 +109,7 @@ def seeds(program: Program, point: int) -> dict[str, np.ndarray]:
     """The cotangents that reverse mode starts from, of each active array; a returned float's is 1."""
     rng = np.random.default_rng([program.seed, point, 7])
     active = [p for p in program.params if p.active and p.var.kind in "vm"]
-    return {p.name: np.round(rng.uniform(-1, 1, p.var.size), 3) for p in active}
+    return {p.name: lay_out(np.round(rng.uniform(-1, 1, p.var.size), 3), p.layout) for p in active}
 
 
 def directions(program: Program, point: int, arguments: list[Any]) -> list[Any]:
@@ -111,13 +120,7 @@ def directions(program: Program, point: int, arguments: list[Any]) -> list[Any]:
         if not p.active or not is_float(v):
             out.append(None)
         elif isinstance(v, np.ndarray):
-            out.append(np.round(rng.uniform(-1, 1, v.shape), 3))
+            out.append(lay_out(np.round(rng.uniform(-1, 1, v.shape), 3), p.layout))
         else:
             out.append(float(np.round(rng.uniform(-1, 1), 3)))
     return out
-
-
-def _literal(v: Any) -> str:
-    if isinstance(v, np.ndarray):
-        return f"np.array({v.tolist()!r}, dtype=np.{v.dtype})"
-    return repr(v)

@@ -28,7 +28,7 @@ class Helper:
     name: str
     params: tuple[str, ...]
     length: int
-    returns: str  # f, or t for a pair of floats
+    returns: str  # f, v for an array, or t for a pair of floats
 
 
 @dataclass

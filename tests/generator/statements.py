@@ -63,6 +63,8 @@ def unpack(s: Scope) -> Lines:
     if len(olds) < 2:
         return assign(s)
     a, b = s.random.sample(olds, 2)
+    if s.chance(0.1):
+        return [f"{a.name} = {b.name} = {damped(s)}"]
     if s.chance(0.4):
         return [f"{a.name}, {b.name} = {b.name}, {a.name}"]
     return [f"{a.name}, {b.name} = {damped(s, 1)}, {damped(s, 1)}"]
@@ -95,9 +97,16 @@ def whole(s: Scope) -> Lines:
             f"{a.name}[:-1] += {bounded_vector(s, n - 1)}",
             f"{a.name}[1:] = {a.name}[:-1] * {e.leaf(s)}",
         ]
+    others = [v for v in s.of("v", writable=True, size=a.size) if v.name != a.name]
+    if others:
+        other = s.random.choice(others)
+        forms.append(f"{a.name}, {other.name} = {other.name}, {a.name}")
     m = s.pick("m", writable=True)
     if m:
         forms.append(f"{m.name}[{e.index(s, m.size[0])}] = {e.leaf(s)}")
+        forms.append(f"{m.name}[:, {e.index(s, m.size[1])}] *= {e.leaf(s)}")
+        forms.append(f"{m.name} {s.random.choice(('+=', '-='))} {e.leaf(s)}")
+        forms.append(f"{m.name}[1:, :-1] = {e.leaf(s)} * {m.name}[:-1, 1:]")
         if e.views(s, m.size[1]):
             forms.append(f"{m.name}[{e.index(s, m.size[0])}, :] += {bounded_vector(s, m.size[1])}")
     return [s.random.choice(forms)]
@@ -180,7 +189,12 @@ def flag(s: Scope) -> Lines:
 
 def helper_call(s: Scope) -> Lines:
     """A function that works on an array in place, called for its effect and its value."""
-    found = [(h, a) for h in s.helpers if "v" in h.params for a in s.of("v", writable=True, size=(h.length,))]
+    found = [
+        (h, a)
+        for h in s.helpers
+        if "v" in h.params and h.returns == "f"
+        for a in s.of("v", writable=True, size=(h.length,))
+    ]
     if not found:
         return store(s)
     h, a = s.random.choice(found)
@@ -272,10 +286,11 @@ def waiting(s: Scope, depth: int) -> Lines:
         start = f"1.0 + {e.leaf_squared(s)}"
         s.add(Var(g, "f", fixed=True))
         inner = s.inner(loop=True)
+        more = f" and {e.condition(s)}" if s.chance(0.25) else ""
         growth = f"{g} = {g} * 1.4 + 0.3 * {e.leaf_squared(inner)}"
         return [
             f"{g} = {start}",
-            f"while {g} < {s.random.randint(3, 12)}:",
+            f"while {g} < {s.random.randint(3, 12)}{more}:",
             *indent([growth, *loop_body(inner, depth)]),
         ]
     k = s.fresh("i")
@@ -285,6 +300,26 @@ def waiting(s: Scope, depth: int) -> Lines:
     inner.variables[k] = Var(k, "i", (), 1, n, fixed=True)
     leave = [f"if {k} >= {n} or {e.condition(inner)}:", "    break"]
     return [f"{k} = 0", "while True:", *indent([f"{k} += 1", *leave, *block(inner, depth - 1, s.random.randint(1, 2))])]
+
+
+def claim(s: Scope) -> Lines:
+    """An assertion that always holds."""
+    return [f"assert {e.leaf(s)} < 1e9" + s.random.choice(("", ", 'too large'"))]
+
+
+def array_call(s: Scope) -> Lines:
+    """A function that makes an array of an array."""
+    found = [(h, a) for h in s.helpers if h.returns == "v" for a in s.of("v", size=(h.length,))]
+    if not found:
+        return local(s)
+    h, a = s.random.choice(found)
+    text = f"{h.name}({a.name}, {e.leaf(s)})"
+    target = s.pick("v", writable=True, size=(h.length,))
+    if target and s.chance(0.5):
+        return [f"{target.name}{s.random.choice(('[:] =', ' +=', ' -='))} {text}"]
+    name = s.fresh("v")
+    s.add(Var(name, "v", (h.length,)))
+    return [f"{name} = {text}"]
 
 
 def early_return(s: Scope) -> Lines:
@@ -302,7 +337,7 @@ def early_return(s: Scope) -> Lines:
     return [f"if {e.condition(s)}:", f"    return{value}"]
 
 
-SIMPLE: list[tuple[int, Callable[[Scope], Lines]]] = [
+SIMPLE: list[tuple[float, Callable[[Scope], Lines]]] = [
     (5, assign),
     (4, augment),
     (2, unpack),
@@ -313,6 +348,8 @@ SIMPLE: list[tuple[int, Callable[[Scope], Lines]]] = [
     (1, flag),
     (2, helper_call),
     (1, early_return),
+    (1, array_call),
+    (0.5, claim),
 ]
 COMPOUND: list[tuple[int, Callable[[Scope, int], Lines]]] = [(3, branch), (4, counted), (2, waiting)]
 

@@ -37,14 +37,24 @@ class _Sweeper:
         self.live: set[Operation] = set()
         self.kept: dict[Operation, set[int]] = {}
         self.todo: list[Value] = []
+        self.later: list[Operation] = []
+        self.frees: dict[Operation, list[Operation]] = {}
+        for op in walk(function):
+            if op.name == "memref.dealloc":
+                for memory in self.objects.of(op.operands[0]):
+                    if memory.allocation is not None:
+                        self.frees.setdefault(memory.allocation, []).append(op)
 
     def run(self) -> None:
         self.todo += operations(self.entry)[-1].operands
         for op in walk(self.function):
             if self._effect(op):
                 self._keep(op)
-        while self.todo:
-            self._mark(self.todo.pop())
+        while self.todo or self.later:
+            if self.later:
+                self._keep(self.later.pop())
+            else:
+                self._mark(self.todo.pop())
         self._sweep(self.entry)
 
     def _effect(self, op: Operation) -> bool:
@@ -93,6 +103,7 @@ class _Sweeper:
         if op in self.live:
             return
         self.live.add(op)
+        self.later += self.frees.get(op, ())
         parent = op.block.owner
         if op.block != self.entry:
             self._keep(operation(parent))
@@ -126,8 +137,7 @@ class _Sweeper:
 
     def _keep_writers(self, memref: Value) -> None:
         for memory in self.objects.of(memref):
-            for writer in memory.writers:
-                self._keep(writer)
+            self.later += memory.writers
 
     # sweeping ------------------------------------------------------------------------------------------------------
     def _sweep(self, block: Block) -> None:

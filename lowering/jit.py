@@ -1,8 +1,6 @@
-"""Puts object code into this process: LLVM's ORC linker, through the C functions of llvmlite's library.
+"""Puts object code into this process: LLVM's ORC linker.
 
-A warm start does only this, so it must be quick: the library is opened with ctypes and a few of its functions are used;
-importing `llvmlite.binding` for the same costs ten times as much. The functions and their arguments are those of the
-llvmlite release that the project pins.
+A warm start does only this, so it must be quick: it imports neither MLIR nor llvmlite's Python modules (see `llvm_c`).
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
 
 from . import vector_library
 from .abi import (
@@ -30,19 +27,9 @@ from .abi import (
     symbol,
 )  # fmt: skip
 from .errors import LoweringError
+from .llvm_c import OBJECT, PROCESS, Element, Symbol, llvm
 
 _PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-_OBJECT, _PROCESS = 2, 3  # kinds of _Element
-
-
-class _Element(ctypes.Structure):
-    """Something to link: an object's bytes, or (no bytes) the symbols of the process."""
-
-    _fields_ = [("kind", ctypes.c_uint8), ("value", ctypes.c_char_p), ("length", ctypes.c_size_t)]
-
-
-class _Symbol(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("address", ctypes.c_uint64)]
 
 
 class Loaded:
@@ -119,44 +106,31 @@ class _Linker:
     """LLVM's linker, one for the process. Each object goes into a library of its own, so equal names don't meet."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # an unused library may be collected, and unloaded, while another is loaded
         self.numbers = itertools.count()
-        self.lib = lib = ctypes.CDLL(_library_path())
-        text = ctypes.POINTER(ctypes.c_char_p)
-        lib.LLVMPY_CreateLLJITCompiler.argtypes = [ctypes.c_void_p, ctypes.c_bool, ctypes.c_bool, text]
-        lib.LLVMPY_CreateLLJITCompiler.restype = ctypes.c_void_p
-        lib.LLVMPY_LLJIT_Link.argtypes = [
-            ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(_Element), ctypes.c_size_t, ctypes.POINTER(_Symbol),
-            ctypes.c_size_t, ctypes.POINTER(_Symbol), ctypes.c_size_t, text,
-        ]  # fmt: skip
-        lib.LLVMPY_LLJIT_Link.restype = ctypes.c_void_p
-        lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose.argtypes = [ctypes.c_void_p, text]
-        lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose.restype = ctypes.c_bool
-        lib.LLVMPY_DisposeString.argtypes = [ctypes.c_char_p]
-        lib.LLVMPY_InitializeNativeTarget()
-        lib.LLVMPY_InitializeNativeAsmPrinter()
+        self.llvm = llvm()
         error = ctypes.c_char_p()
         # No target machine: the host's; errors are returned, not printed; JITLink keeps an object's sections together,
         # which code with short addresses needs.
-        self.jit = lib.LLVMPY_CreateLLJITCompiler(None, True, True, ctypes.byref(error))
+        self.jit = self.llvm.CreateLLJITCompiler(None, True, True, ctypes.byref(error))
         if not self.jit:
-            raise LoweringError(f"LLVM's linker does not start: {self.text(error)}")
+            raise LoweringError(f"LLVM's linker does not start: {self.llvm.take(error)}")
         self.process = ctypes.CDLL(None)
         self.shared = self._shared()
 
     def load(self, code: bytes, name: str, extra: Mapping[str, int]) -> Loaded:
-        elements = (_Element * 2)(_Element(_OBJECT, code, len(code)), _Element(_PROCESS, b"", 0))
+        elements = (Element * 2)(Element(OBJECT, code, len(code)), Element(PROCESS, b"", 0))
         known = {SHARED: ctypes.addressof(self.shared), **extra}
-        imports = (_Symbol * len(known))(*(_Symbol(key.encode(), value) for key, value in known.items()))
-        exports = (_Symbol * 1)(_Symbol(name.encode(), 0))
+        imports = (Symbol * len(known))(*(Symbol(key.encode(), value) for key, value in known.items()))
+        exports = (Symbol * 1)(Symbol(name.encode(), 0))
         error = ctypes.c_char_p()
         with self.lock:
             library = f"k{next(self.numbers)}".encode()
-            tracker = self.lib.LLVMPY_LLJIT_Link(
+            tracker = self.llvm.LLJIT_Link(
                 self.jit, library, elements, 2, imports, len(imports), exports, 1, ctypes.byref(error)
             )
         if not tracker:
-            reason = self.text(error)
+            reason = self.llvm.take(error).strip()
             missing = [n for n in undefined(code) if n not in known and not hasattr(self.process, n)]
             if missing:
                 reason = f"no library of this process has {', '.join(missing)}"
@@ -166,7 +140,7 @@ class _Linker:
     def unload(self, tracker: int) -> None:
         error = ctypes.c_char_p()
         with self.lock:
-            self.lib.LLVMPY_LLJIT_Dylib_Tracker_Dispose(tracker, ctypes.byref(error))
+            self.llvm.LLJIT_Dylib_Tracker_Dispose(tracker, ctypes.byref(error))
 
     def _shared(self) -> ctypes.Array[ctypes.c_uint64]:
         """The words that generated code reads and writes, see `abi`."""
@@ -180,13 +154,6 @@ class _Linker:
         words[KEEP_LIMIT] = _keep_limit()
         return words
 
-    def text(self, error: ctypes.c_char_p) -> str:
-        """A message of LLVM's, which is then freed."""
-        message = (error.value or b"no reason given").decode(errors="replace")
-        if error:
-            self.lib.LLVMPY_DisposeString(error)
-        return message.strip()
-
 
 _the_linker: _Linker | None = None
 _starting = threading.Lock()
@@ -199,15 +166,6 @@ def _linker() -> _Linker:
             if _the_linker is None:
                 _the_linker = _Linker()
     return _the_linker
-
-
-def _library_path() -> str:
-    """The shared library of llvmlite, found without importing the package."""
-    spec = find_spec("llvmlite")
-    if spec is None or not spec.submodule_search_locations:
-        raise LoweringError("llvmlite is missing", None, "pip install 'llvmlite>=0.50,<0.51'")
-    name = "libllvmlite.dylib" if sys.platform == "darwin" else "libllvmlite.so"
-    return os.path.join(spec.submodule_search_locations[0], "binding", name)
 
 
 def undefined(code: bytes) -> list[str]:

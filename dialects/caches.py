@@ -65,6 +65,7 @@ class _Cache:
 
     def __init__(self, builder: Builder, element: Type):
         self.b = builder
+        self.loc = builder.loc  # by which the tape's memory is known (see findings.py)
         self.buffer_type = MemRefType.get([ShapedType.get_dynamic_size()], element)
         self.count = builder.alloc(MemRefType.get([], IndexType.get()))
         self.cell = builder.alloc(MemRefType.get([], self.buffer_type))
@@ -72,7 +73,8 @@ class _Cache:
         builder.store(self._buffer(builder.index(_FIRST_CAPACITY)), self.cell, [])
 
     def _buffer(self, size: Value) -> Value:
-        return self.b.alloc(self.buffer_type, [size])
+        with self.b.at(self.b.ip, self.loc):
+            return self.b.alloc(self.buffer_type, [size])
 
     def push(self, value: Value) -> None:
         b = self.b
@@ -88,7 +90,8 @@ class _Cache:
                 i = body.arguments[0]
                 b.store(b.load(buffer, [i]), larger, [i])
                 b.op("scf.yield")
-            b.op("memref.dealloc", [buffer], [], {"autodiff.free": UnitAttr.get()})
+            with b.at(b.ip, self.loc):
+                b.op("memref.dealloc", [buffer], [], {"autodiff.free": UnitAttr.get()})
             b.store(larger, self.cell, [])
             b.op("scf.yield", [larger])
         with b.at(add_block(grow.regions[1], [], b.loc)):

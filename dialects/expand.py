@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from mlir.ir import Block, InsertionPoint, MemRefType, Operation, ShapedType, UnitAttr, Value
 
+from . import reasons
 from .activity import Activity
 from .augment import Augmenter
 from .builder import Builder, is_memref, operation, operations
+from .findings import Findings
 from .forward import Forward
 from .request import Request
 from .reverse import Reverse
+from .structure import symbol
 from .sweep import Frame, Sweep
-from .tape import Recorded
 from .unknown import refuse_unknown
 
 
-def derivative(declaration: Operation, request: Request, function: Operation) -> list[Recorded]:
+def derivative(declaration: Operation, request: Request, function: Operation) -> Findings:
     """Give `declaration` the body that `request` asks for of `function` (in normal form). Returns what reverse mode
-    taped.
+    taped, and what it does with loops.
     """
     request.check(declaration, function)
     entry = function.regions[0].blocks[0]
@@ -31,8 +33,8 @@ def derivative(declaration: Operation, request: Request, function: Operation) ->
     with builder.at(block):
         if request.mode == "forward":
             _forward(builder, request, activity, entry, block)
-            return []
-        return _reverse(builder, request, activity, entry, block)
+            return Findings()
+        return _reverse(builder, request, activity, entry, block, symbol(declaration))
 
 
 def _bind(emitter: Augmenter, request: Request, entry: Block, block: Block) -> list[Value]:
@@ -82,7 +84,9 @@ def _returned_shadow(emitter: Forward, value: Value) -> tuple[Value, ...]:
     return tuple(_scratch(emitter.b, emitter.map[value]) for _ in range(emitter.width))
 
 
-def _reverse(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block) -> list[Recorded]:
+def _reverse(
+    builder: Builder, request: Request, activity: Activity, entry: Block, block: Block, name: str
+) -> Findings:
     reverse = Reverse(builder, activity, request.width, request.strong_zero)
     frame = Frame(entry)
     sweep = Sweep(builder, activity, request.width, frame, reverse.taped)
@@ -100,4 +104,4 @@ def _reverse(builder: Builder, request: Request, activity: Activity, entry: Bloc
     builder.op("func.return", results)
     for recorded in reverse.taped:
         operation(recorded.storage.owner).attributes["autodiff.tape"] = UnitAttr.get()
-    return reverse.taped
+    return reasons.find(reverse, sweep, name)

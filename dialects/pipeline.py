@@ -16,10 +16,10 @@ from .caches import lower_caches
 from .dead_code import remove_dead_code
 from .errors import refuse
 from .expand import derivative
+from .findings import LoopPlan, Taped
 from .prepare import prepare
 from .request import Request
 from .structure import callee_name, normalise, symbol
-from .tape import Recorded
 from .upstream import run
 
 #: After the normal form, which canonicalize would undo.
@@ -29,11 +29,12 @@ AFTER = "canonicalize,cse,loop-invariant-code-motion,cse"
 
 @dataclass
 class Expansion:
-    """One derivative that was made: the request, its function's name, and what was taped."""
+    """One derivative that was made: the request, its function's name, what was taped and how loops are reversed."""
 
     request: Request
     function: str
-    taped: list[Recorded] = field(default_factory=list)
+    taped: list[Taped] = field(default_factory=list)
+    loops: list[LoopPlan] = field(default_factory=list)
 
 
 def differentiate(module: Module) -> list[Expansion]:
@@ -77,14 +78,14 @@ def clean(module: Module) -> None:
 def _expand(module: Module, declaration: Operation, request: Request) -> Expansion:
     name = symbol(declaration)
     normal = normal_form(module, declaration, request.callee, f"{name}.normal")
-    taped = derivative(declaration, request, normal)
+    found = derivative(declaration, request, normal)
     normal.erase()
     for attribute in [a for a in declaration.attributes if a.startswith("autodiff.")]:
         del declaration.attributes[attribute]
     if request.public:
         declaration.attributes["sym_visibility"] = StringAttr.get("public")
     remove_dead_code(declaration)
-    return Expansion(request, name, taped)
+    return Expansion(request, name, found.taped, found.loops)
 
 
 def normal_form(module: Module, at: Operation, function: str, name: str) -> Operation:
@@ -101,13 +102,18 @@ def _pending(module: Module) -> list[tuple[Operation, Request]]:
 def innermost(module: Module) -> tuple[Operation, Request]:
     """A request whose function calls no other request, however deep. There must be requests in `module`."""
     pending = _pending(module)
-    names = {symbol(op) for op, _ in pending}
-    for op, request in pending:
-        if not _reaches(module, request.callee, op, names, set()):
-            return op, request
+    for found in ready(module):
+        return found
     raise refuse(
         pending[0][0], "a derivative of a function that asks for its own derivative", "recursion is not supported"
     )
+
+
+def ready(module: Module) -> list[tuple[Operation, Request]]:
+    """The requests whose functions call no other request, however deep."""
+    pending = _pending(module)
+    names = {symbol(op) for op, _ in pending}
+    return [(op, r) for op, r in pending if not _reaches(module, r.callee, op, names, set())]
 
 
 def _reaches(module: Module, name: str, at: Operation, targets: set[str], seen: set[str]) -> bool:

@@ -60,9 +60,15 @@ class Planner:
 
     def __init__(self, activity: Activity, stability: Stability):
         self.activity, self.stability = activity, stability
+        #: What was decided for each loop.
+        self.decided: dict[Operation, Replay | None] = {}
 
     def replay(self, loop: Operation, body: Block, frame: Frame) -> Replay | None:
         """The slice to replay `loop` (in `frame`) by, or None where its values are taped instead."""
+        decided = self.decided[loop] = self._replay(loop, body, frame)
+        return decided
+
+    def _replay(self, loop: Operation, body: Block, frame: Frame) -> Replay | None:
         nested = [op for op in walk(loop) if op != loop]
         if not any(op.name in LOOPS or op.name in ALLOCATIONS for op in nested):
             return None

@@ -11,7 +11,6 @@ from mlir.ir import Location, Module
 
 from . import dialect, pipeline
 from .activity import Activity
-from .errors import source_position
 from .prepare import prepare
 
 
@@ -32,15 +31,22 @@ def plan(module: Module) -> str:
     for expansion in pipeline.differentiate(module):
         request = expansion.request
         lines.append(f"{request.mode} @{request.callee}: {_count(len(expansion.taped))} on the tape")
-        kept: Counter[tuple[str, str, str]] = Counter()
-        for record in expansion.taped:
-            position = source_position(record.location)
-            place = f'"{position[0]}":{position[1]}:{position[2]}' if position else "unknown"
-            how = "one buffer, sized before the loops" if record.is_static else "a stack that grows"
-            kept[place, str(record.type), how] += 1
-        for (place, type_, how), times in kept.items():
-            lines.append(f"  {type_}{f' x {times}' if times > 1 else ''}: {how} loc({place})")
+        lines += [f"  {line}" for line in taped(expansion)]
     return "\n".join(lines) + "\n"
+
+
+def taped(expansion: pipeline.Expansion) -> list[str]:
+    """A line for each kind of value that one derivative tapes."""
+    kept: Counter[tuple[str, str, str]] = Counter()
+    for record in expansion.taped:
+        position = record.position
+        place = f'"{position[0]}":{position[1]}:{position[2]}' if position else "unknown"
+        how = "one buffer, sized before the loops" if record.storage == "buffer" else "a stack that grows"
+        kept[place, record.type, how] += 1
+    return [
+        f"{type_}{f' x {times}' if times > 1 else ''}: {how} loc({place})"
+        for (place, type_, how), times in kept.items()
+    ]
 
 
 def _count(n: int) -> str:

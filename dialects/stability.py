@@ -50,12 +50,16 @@ class Stability:
         return False
 
     def _stable(self, load: Operation, frame: Frame) -> bool:
+        return self.available(load.operands[0], frame) and self.overwriter(load, frame) is None
+
+    def overwriter(self, load: Operation, frame: Frame) -> Operation | None:
+        """An op that may overwrite what `load` (of available memory) read, before the reverse sweep of `frame`."""
         memref = load.operands[0]
-        if not self.available(memref, frame):
-            return False
         objects = self.objects.of(memref)
         if frame.outer_frame is not None and not all(inside(o, frame.old) for o in objects):
-            return self.stable(load, frame.outer_frame)
+            if not self.available(memref, frame.outer_frame):
+                return load
+            return self.overwriter(load, frame.outer_frame)
         root, _ = chain(memref)
         own = len(objects) == 1 and next(iter(objects)).allocation is not None
         limit = (
@@ -63,7 +67,9 @@ class Stability:
             if own and root in [o.value for o in objects] and not self.escapes(next(iter(objects)))
             else frame.old
         )
-        return not any(self._may_follow(load, w, limit) for o in objects for w in o.writers)
+        return next(
+            (w for o in self.objects.all if o in objects for w in o.writers if self._may_follow(load, w, limit)), None
+        )
 
     def escapes(self, memory: MemoryObject) -> bool:
         """Whether a memref other than the allocation itself and views of it may point to `memory`."""

@@ -37,12 +37,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Recorded:
-    """One taped value: for `explain` and for reading it back."""
+    """One taped value: for reading it back, and for `explain` (see reasons.py) what it is of: the primal `value`
+    itself, its "shadow", or the "trips" of the while loop that the value is of, in the block of `scope`.
+    """
 
     type: Type
     location: Location
     storage: Value
     is_static: bool
+    value: Value
+    kind: str
+    scope: Scope
     popped: Value | None = None
 
 
@@ -58,7 +63,7 @@ class Scope:
         self.trip_records: dict[Operation, Recorded] = {}
         self.trips: list[Value] = list(parent.trips) if parent else []
         self.counters: list[Value] = list(parent.counters) if parent else []
-        self.is_static = parent.is_static if parent else True
+        self.is_static: bool = parent.is_static if parent else True
         if loop is not None:
             trips = self._trips(loop)
             if trips is None or not self.is_static:
@@ -87,32 +92,33 @@ class Scope:
     def record_shadow(self, old: Value) -> tuple[Recorded, ...]:
         made = self.shadow_records.get(old)
         if made is None:
-            made = self.shadow_records[old] = tuple(self._record(old, s) for s in self.sweep.shadows[old])
+            made = self.shadow_records[old] = tuple(self._record(old, s, "shadow") for s in self.sweep.shadows[old])
         return made
 
     def record_trips(self, loop: Operation, trips: Value) -> Recorded:
         made = self.trip_records.get(loop)
         if made is None:
-            made = self.trip_records[loop] = self._record(trips, trips)
+            made = self.trip_records[loop] = self._record(loop.results[0], trips, "trips")
         return made
 
-    def _record(self, old: Value, new: Value) -> Recorded:
+    def _record(self, old: Value, new: Value, kind: str = "value") -> Recorded:
         builder = self.sweep.b
-        stored = stored_type(old.type)
+        type_ = new.type
+        stored = stored_type(type_)
         # Memrefs go on caches, whose memory the derivative of a derivative can follow.
-        static = self.is_static and not is_memref(old.type)
+        static = self.is_static and not is_memref(type_)
         with builder.at(InsertionPoint(self.root), old.location):
             storage = (
                 self._buffer(builder, stored) if static else builder.value("autodiff.init", [], cache_type(stored))
             )
         with builder.at(_after(new), old.location):
-            if stored != old.type:
+            if stored != type_:
                 new = builder.value("arith.extui", [new], stored)
             if static:
                 builder.store(new, storage, self.counters)
             else:
                 builder.op("autodiff.push", [storage, new])
-        made = Recorded(old.type, new.location, storage, static)
+        made = Recorded(type_, new.location, storage, static, old, kind, self)
         self.sweep.taped.append(made)
         return made
 

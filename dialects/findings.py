@@ -1,0 +1,95 @@
+"""What reverse mode decided, in a form that outlives the IR: each taped value with the reason, each loop with its plan.
+
+Made while the primal function in normal form still stands; `reasons.py` says why. The memory of a tape and the forward
+copy of a loop are found again in the final IR by a *mark*, a name around their location: attributes get lost where
+canonicalize makes an op anew, locations do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mlir.ir import Location, Operation
+
+#: File, line and column, 1-based.
+Position = tuple[str, int, int]
+#: What marks begin with.
+TAPE, FORWARD = "autodiff.tape ", "autodiff.forward "
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a value is on the tape: `text`, which says "line N" of the other place that it is about, if there is one."""
+
+    text: str
+    place: Position | None = None
+
+
+@dataclass(frozen=True)
+class Taped:
+    """One value that the reverse sweep finds on the tape.
+
+    `kind` is "value", "shadow" (of an array that is carried or chosen) or "trips" (of a while loop). `given` is where a
+    carried value is computed for the next iteration. `storage` is "buffer" (sized before the loops) or "stack" (which
+    grows). `loops` are the loops around it for whose iterations the tape has room, outermost first; `inside` is the
+    replayed loop within one iteration of which this tape lives.
+    """
+
+    kind: str
+    type: str
+    op: str
+    position: Position | None
+    given: Position | None
+    storage: str
+    reason: Reason
+    loops: tuple[Position, ...]
+    inside: Position | None
+    mark: str
+
+
+@dataclass(frozen=True)
+class LoopPlan:
+    """How the reverse sweep gets through a loop that carries a derivative.
+
+    `replayed`: it runs the needed part of each iteration again. `from_tape`: what a replay reads from the tape of the
+    forward loop. `mark` is on the forward copy of the loop, as long as anybody needs one.
+    """
+
+    position: Position | None
+    replayed: bool
+    from_tape: tuple[Position, ...]
+    mark: str
+
+
+@dataclass
+class Findings:
+    """All of one derivative."""
+
+    taped: list[Taped] = field(default_factory=list)
+    loops: list[LoopPlan] = field(default_factory=list)
+
+
+def set_mark(op: Operation, mark: str) -> None:
+    """Put a mark on `op`."""
+    op.location = Location.name(mark, op.location)
+
+
+def marks(location: Location, start: str) -> Iterator[str]:
+    """The marks in a location that begin with `start`, also where the op was inlined or made of several."""
+    if location.is_a_name():
+        if location.name_str.startswith(start):
+            yield location.name_str
+        yield from marks(location.child_loc, start)
+    elif location.is_a_callsite():
+        yield from marks(location.callee, start)
+    elif location.is_a_fused():
+        for part in location.locations:
+            yield from marks(part, start)
+
+
+def unmarked(location: Location) -> Location:
+    """The location without the marks around it."""
+    while location.is_a_name() and location.name_str.startswith((TAPE, FORWARD)):
+        location = location.child_loc
+    return location

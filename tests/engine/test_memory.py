@@ -46,4 +46,5 @@ def test_no_leak(seed: int) -> None:
         before = _used()
         for _ in range(200):
             function(*arguments)
-        assert _used() - before < 200 * 8, "each call leaves memory behind"
+        # The smallest block takes 32 bytes; the interpreter itself keeps a little.
+        assert _used() - before < 200 * 24, "each call leaves memory behind"

@@ -131,9 +131,8 @@ class Calls(Structs):
             )
         kernel = self.unit.as_kernel(function)
         if kernel is not None:
-            return self.call_kernel(
-                kernel, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
-            )
+            given, named = [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
+            return self.unless_failed(lambda: self.call_kernel(kernel, given, named))
         name = getattr(function, "__name__", None) or repr(function)
         module = getattr(function, "__module__", None)
         shown = name if module in (None, "builtins") else f"{module}.{name}"

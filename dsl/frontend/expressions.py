@@ -95,6 +95,25 @@ class Expressions(EmitterBase):
             )
         return value
 
+    # --- after a failure
+
+    def unless_failed(self, emit: Callable[[], Value]) -> Value:
+        """A value whose operations are safe only if nothing in the same statement has failed before: else a filler."""
+        if not self.b.must_leave:
+            return emit()
+        type_: types.Type = types.none
+
+        def value() -> Value:
+            nonlocal type_
+            made = emit().force(self.b)
+            type_ = self.type_of(made)
+            return made
+
+        def filler() -> Value:
+            return self.rebuild(type_, iter([self.filler(leaf) for leaf in types.leaves(type_)]))
+
+        return self.choose(self.negate(self.error_is_set()), value, filler)
+
     # --- operators
 
     def _binop(self, node: nodes.BinOp) -> Value:
@@ -353,7 +372,7 @@ class Expressions(EmitterBase):
         if index is not None:
             if not _is_array(owner):
                 raise self.b.error(f"{self.type_of(owner)} has no elements", "only arrays and tuples are indexed")
-            return arrays.load(self.b, owner, index)
+            return self.unless_failed(lambda: arrays.load(self.b, owner, index))
         parts = self.parts(owner)
         assert parts is not None
         if isinstance(node, nodes.Slice):

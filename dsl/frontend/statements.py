@@ -208,8 +208,15 @@ class Statements(Expressions):
             value = self.elements(node.value)
         else:
             value = self.forced(node.value)
-        for target in node.targets:
-            self.assign(target, value)
+
+        def store() -> None:
+            for target in node.targets:
+                self.assign(target, value)
+
+        if all(isinstance(target, nodes.Name) for target in node.targets):
+            store()
+        else:
+            self.checked(store, self.live.after[node])  # a failure before must not be seen in arrays or objects
 
     def assign(self, target: nodes.Expression, value: Value) -> None:
         """Bind a value to a target of any form."""
@@ -231,11 +238,14 @@ class Statements(Expressions):
         raise NotImplementedError
 
     def _store(self, owner: Value, index: list[object], value: Value) -> None:
+        self._refuse_store(owner)
+        arrays.store(self.b, owner, index, value)
+
+    def _refuse_store(self, owner: Value) -> None:
         if not isinstance(owner.type, types.ArrayType):
             raise self.b.error(
                 f"the elements of {self.type_of(owner)} cannot be assigned to", "only those of arrays can"
             )
-        arrays.store(self.b, owner, index, value)
 
     def _unpacked(self, value: Value, count: int) -> Sequence[Value]:
         """The values that `a, b = value` gives to a and b."""
@@ -254,87 +264,57 @@ class Statements(Expressions):
         length = arrays.dim(self.b, array, 0)
         fits = self.compare("eq", self.b.ir(length), self.b.i64(count))
         self.b.check(fits, "ValueError", f"the array to unpack does not have {count} elements")
-        # The loads must be safe in an array that is too short: they come after the check, which leaves.
-        taken: list[Value] = []
-        elements = [constant(i) for i in range(count)]
-
-        def load() -> None:
-            taken.append(TupleValue(tuple(arrays.load(self.b, array, [e]) for e in elements)))
-
-        names = [f"%unpacked{i}" for i in range(count)]
-
-        def loaded() -> None:
-            load()
-            for name, part in zip(names, taken[0].elements):  # type: ignore[attr-defined]
-                self.state.set(name, part)
-
-        self.guarded_by(fits, loaded, names)
-        parts = [self.state.vars[name] for name in names]
-        for name in names:
-            self.state.drop(name)
-        return parts
-
-    def guarded_by(self, condition: ir.Value, emit: Callable[[], None], names: Sequence[str]) -> None:
-        """Emit what is safe only if a check held; the variables it sets are of no use where it did not."""
-        needed = frozenset(self.state.vars) | frozenset(names)
-
-        def failed() -> None:
-            self.state.leave(ERROR)
-
-        self.branch(condition, emit, failed, needed)
-        self.state.exits = {}  # the check itself has been noted, and leaves at the end of the statement
-        self.state.dead = False
+        loaded = self.unless_failed(
+            lambda: TupleValue(tuple(arrays.load(self.b, array, [constant(i)]) for i in range(count)))
+        )
+        assert isinstance(loaded, TupleValue)
+        return loaded.elements
 
     def _augassign(self, node: nodes.AugAssign) -> None:
         target = node.target
+        store: Callable[[Value], None]
         if isinstance(target, nodes.Name):
-            current = self.read(target.id) if target.id in self.locals else self._unassigned(target)
-            result = self._augmented(node, current, self.evaluate(node.value))
-            self.state.set(target.id, result, target.loc)
+            name, place = target.id, target.loc
+            current = self.read(name)
+            store = lambda value: self.state.set(name, value, place)  # noqa: E731
         elif isinstance(target, nodes.Subscript):
             owner = self.forced(target.value)
             index = self.index(target.index)
-            if not isinstance(owner.type, types.ArrayType):
-                raise self.b.error(
-                    f"the elements of {self.type_of(owner)} cannot be assigned to", "only those of arrays can"
-                )
-            element = arrays.load(self.b, owner, index)
-            value = self.evaluate(node.value)
-            if isinstance(element.type, types.ArrayType):
-                self._in_place(node.op, element, value)
-            else:
-                arrays.store(self.b, owner, index, self.binary(node.op, element, value))
+            self._refuse_store(owner)
+            current = self.unless_failed(lambda: arrays.load(self.b, owner, index))
+            store = lambda value: arrays.store(self.b, owner, index, value)  # noqa: E731
         elif isinstance(target, nodes.Attribute):
-            holder = self.evaluate(target.value)
-            current = self.attribute(holder, target.attr)
-            result = self._augmented(node, current, self.evaluate(node.value))
-            if result is not current:
-                self.store_attribute(holder, target.attr, result)
+            holder, attr = self.evaluate(target.value), target.attr
+            current = self.attribute(holder, attr)
+            store = lambda value: self.store_attribute(holder, attr, value)  # noqa: E731
         else:
             raise self.b.error("this cannot be assigned to", cls=errors.UnsupportedSyntax)
+        value = self.evaluate(node.value)
+        is_array = isinstance(current.type, types.ArrayType)
+
+        def change() -> None:
+            if not is_array:
+                store(self.binary(node.op, current, value).force(self.b))
+                return
+            elementwise.inplace(self.b, node.op, current, value)  # an array stays the one that it is
+            if isinstance(target, nodes.Attribute):
+                store(current)
+
+        if isinstance(target, nodes.Name) and not is_array:
+            change()
+        else:
+            self.checked(change, self.live.after[node])
 
     def attribute(self, owner: Value, name: str) -> Value:
         raise NotImplementedError
-
-    def _unassigned(self, target: nodes.Name) -> Value:
-        raise self.b.error(f"`{target.id}` is not a variable of this kernel", cls=errors.KernelNameError)
-
-    def _augmented(self, node: nodes.AugAssign, current: Value, value: Value) -> Value:
-        """`current op= value`: an array is changed in place and stays what it is, anything else is computed anew."""
-        if isinstance(current.type, types.ArrayType):
-            self._in_place(node.op, current, value)
-            return current
-        return self.binary(node.op, current, value).force(self.b)
-
-    def _in_place(self, op: str, array: Value, value: Value) -> None:
-        elementwise.inplace(self.b, op, array, value)
 
     def _annassign(self, node: nodes.AnnAssign) -> None:
         if node.value is None:
             return
         value = self.forced(node.value)
         wanted = self.evaluate(node.annotation) if not isinstance(node.annotation, nodes.Constant) else constant(None)
-        self.assign(node.target, self.annotated(value, wanted))
+        value = self.annotated(value, wanted)
+        self.checked(lambda: self.assign(node.target, value), self.live.after[node])
 
     def annotated(self, value: Value, annotation: Value) -> Value:
         """A value under an annotation: a scalar type converts it unless that loses something; others only document."""

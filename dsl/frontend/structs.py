@@ -129,9 +129,9 @@ class Structs(Loops):
             raise self.b.error(
                 f"field `{name}` of {owner.cls.__name__} was None when the kernel was called and stays so"
             )
+        if value is old:
+            return value
         if self.unit.is_entry(self):
-            if value is old:
-                return value
             raise self.b.error(
                 f"field `{name}` of {owner.cls.__name__} belongs to the caller, and stays the one it is",
                 f"assign to its elements, `.{name}[:] = ...`, or return a new struct",

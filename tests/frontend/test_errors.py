@@ -315,3 +315,51 @@ def test_unpacking_arrays():
 
     check(kernel, X[:3])
     raised(kernel, X[:2], error=ValueError, match="3 elements")
+
+
+def test_nothing_of_the_statement_is_seen_after_a_failure():
+    def fails(x):
+        assert x[0] > 100, "small"
+        x[1] = 50.0
+        return 1
+
+    def later(x):
+        x[2] = 60.0
+        return 2.0
+
+    def stored(x):
+        x[0] = fails(x)
+
+    def updated(x):
+        x[fails(x)] += later(x)
+
+    def in_place(x):
+        x += fails(x) + later(x)
+
+    def two_calls(x):
+        return fails(x) + later(x)
+
+    def deep(x):
+        return x[fails(x) + 10**12] + np.zeros(fails(x))[10**12]
+
+    def tuple_of(x):
+        x[0], x[1] = fails(x), later(x)
+
+    def in_condition(x):
+        if fails(x) and later(x):
+            x[0] = 1.0
+        while later(x) > fails(x):
+            x[0] = 1.0
+
+    for kernel in (stored, updated, in_place, two_calls, deep, tuple_of, in_condition):
+        x = X.copy()
+        with pytest.raises(AssertionError):
+            run(kernel, x)
+        assert list(x) == list(X), kernel.__name__
+
+
+def test_an_element_of_a_sum_that_fails():
+    def kernel(x, y):
+        return (x + y)[10**13]
+
+    raised(kernel, X, np.ones(3), error=ValueError)

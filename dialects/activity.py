@@ -14,8 +14,11 @@ from mlir.ir import ArrayAttr, Operation, StringAttr, UnitAttr, Value
 from . import rules
 from .builder import captured, holds_tangents, is_differentiable, is_memref, operations, walk
 from .errors import refuse
-from .objects import VIEWS, MemoryObject, Objects, flows
+from .objects import VIEWS, MemoryObject, Objects, flows, written
 
+#: The states of values, from least to most: nothing; an active argument reaches it; an asked-for result depends on it;
+#: both.
+STATES = ("const", "varied", "useful", "active")
 #: Ops through which nothing flows although they take and give differentiable values.
 STOPS = frozenset({"autodiff.stop", "ub.poison"})
 
@@ -230,12 +233,52 @@ class Activity:
         return active
 
     # printing ------------------------------------------------------------------------------------------------------
+    def state(self, value: Value) -> str:
+        """One of STATES: of a scalar, or of the memory that a memref may point into. What has no tangent is const."""
+        if is_memref(value.type):
+            if not holds_tangents(value.type):
+                return "const"
+            objects = self.objects.of(value)
+            varied, useful = bool(objects & self._varied_objects), bool(objects & self._useful_objects)
+            return "active" if self.memory(value) else _named(varied and not useful, useful and not varied)
+        varied, useful = value in self._varied, value in self._useful
+        return "active" if varied and useful else _named(varied, useful)
+
+    def states(self, op: Operation) -> dict[str, list[str]]:
+        """What `annotate` writes on `op`: the states of its results, of what its loop carries, of what it writes."""
+        found = {"results": [self.state(r) for r in op.results]}
+        if op.name in ("scf.for", "scf.while"):
+            arguments = list(list(op.regions)[-1].blocks[0].arguments)
+            found["carried"] = [self.state(a) for a in arguments[1 if op.name == "scf.for" else 0 :]]
+        if op.name != "func.call":
+            found["writes"] = [self.state(memref) for memref in written(op)]
+        return {key: states for key, states in found.items() if any(s != "const" for s in states)}
+
     def annotate(self) -> None:
-        """Write the result on the IR: `autodiff.active` on ops with an active result or active memory."""
+        """Write the result on the IR.
+
+        `autodiff.active` on ops that a derivative passes through, and the states that are not all const:
+        `autodiff.results`, `autodiff.carried` (loops) and `autodiff.writes` on ops. On the function
+        `autodiff.arguments` and `autodiff.returns` as they were asked for, and `autodiff.states`, of the arguments.
+        """
         for op in self._ops:
-            if any(self.value(r) or self.memory(r) for r in op.results) or self._touches(op):
+            states = self.states(op)
+            if any("active" in s for s in states.values()) or self._touches(op):
                 op.attributes["autodiff.active"] = UnitAttr.get()
-        self.function.attributes["autodiff.arguments"] = ArrayAttr.get([StringAttr.get(a) for a in self.arguments])
+            for key, names in states.items():
+                op.attributes[f"autodiff.{key}"] = _strings(names)
+        arguments = self.function.regions[0].blocks[0].arguments
+        self.function.attributes["autodiff.arguments"] = _strings(self.arguments)
+        self.function.attributes["autodiff.returns"] = _strings(self.returns)
+        self.function.attributes["autodiff.states"] = _strings([self.state(a) for a in arguments])
+
+
+def _named(varied: bool, useful: bool) -> str:
+    return "varied" if varied else "useful" if useful else "const"
+
+
+def _strings(names: Sequence[str]) -> ArrayAttr:
+    return ArrayAttr.get([StringAttr.get(name) for name in names])
 
 
 def captured_active(op: Operation, activity: Activity) -> list[Value]:

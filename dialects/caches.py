@@ -12,6 +12,7 @@ from mlir.ir import (
     InsertionPoint,
     IntegerAttr,
     IntegerType,
+    Location,
     MemRefType,
     Operation,
     ShapedType,
@@ -22,6 +23,7 @@ from mlir.ir import (
 
 from .builder import Builder, operation, walk
 from .copier import add_block
+from .findings import STACK
 
 _FIRST_CAPACITY = 64
 
@@ -65,7 +67,7 @@ class _Cache:
 
     def __init__(self, builder: Builder, element: Type):
         self.b = builder
-        self.loc = builder.loc  # by which the tape's memory is known (see findings.py)
+        self.loc = Location.name(STACK, builder.loc)  # by which the memory is known later
         self.buffer_type = MemRefType.get([ShapedType.get_dynamic_size()], element)
         self.count = builder.alloc(MemRefType.get([], IndexType.get()))
         self.cell = builder.alloc(MemRefType.get([], self.buffer_type))
@@ -107,4 +109,5 @@ class _Cache:
 
     def free(self) -> None:
         b = self.b
-        b.op("memref.dealloc", [b.load(self.cell, [])], [], {"autodiff.free": UnitAttr.get()})
+        with b.at(b.ip, self.loc):
+            b.op("memref.dealloc", [b.load(self.cell, [])], [], {"autodiff.free": UnitAttr.get()})

@@ -15,7 +15,7 @@ from mlir.ir import Location, Operation
 #: File, line and column, 1-based.
 Position = tuple[str, int, int]
 #: What marks begin with.
-TAPE, FORWARD = "autodiff.tape ", "autodiff.forward "
+TAPE, STACK, FORWARD = "autodiff.tape ", "autodiff.stack", "autodiff.forward "
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,3 @@ def marks(location: Location, start: str) -> Iterator[str]:
     elif location.is_a_fused():
         for part in location.locations:
             yield from marks(part, start)
-
-
-def unmarked(location: Location) -> Location:
-    """The location without the marks around it."""
-    while location.is_a_name() and location.name_str.startswith((TAPE, FORWARD)):
-        location = location.child_loc
-    return location

@@ -26,8 +26,7 @@ _BUFFERISE = (
 def prepare(module: Module) -> None:
     """Bring `module` there, in place."""
     text = str(module)  # a look at the text is cheaper than a walk, and finding too much costs only an idle pass
-    if "tensor<" in text:
-        bufferise(module)
+    bufferise(module)
     passes = ["inline"]
     if "memref.realloc" in text:
         passes.append("expand-realloc{emit-deallocs=0}")
@@ -40,8 +39,15 @@ def prepare(module: Module) -> None:
     run(module, ",".join([*passes, _TIDY]))
 
 
+def results_to_arguments(module: Module) -> None:
+    """Memrefs of known size that functions return become arguments that they fill, the last ones."""
+    run(module, "buffer-results-to-out-params{modify-public-functions=1 hoist-static-allocs=1},canonicalize,cse")
+
+
 def bufferise(module: Module) -> None:
-    """Tensors to memrefs, also in signatures; arguments stay as they are given."""
+    """Tensors (if there are any) to memrefs, also in signatures; arguments stay as they are given."""
+    if "tensor<" not in str(module):
+        return
     fixed = DictAttr.get({"bufferization.writable": BoolAttr.get(False)})
     nothing = DictAttr.get({})
     for op in map(operation, module.body.operations):

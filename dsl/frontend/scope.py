@@ -139,7 +139,7 @@ def join_scalars(
     """
     if a is b:
         return a
-    if a.weak and b.weak:
+    if (a.weak or a is types.bool_) and (b.weak or b is types.bool_):
         return types.promote(a, b)
     if a.weak and representable(a_const, b):
         return b

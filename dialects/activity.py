@@ -209,7 +209,8 @@ class Activity:
                 continue
             for op in memory.writers:
                 if self._writes_varied(op):
-                    raise refuse(op, f"{what} data that an active argument reaches is stored in it", hint)
+                    what = f"{what} data that an active argument reaches is stored in it"
+                    raise refuse(op, what, hint, memory.argument)
 
     def _writes_varied(self, op: Operation) -> bool:
         if op.name == "memref.copy":

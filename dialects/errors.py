@@ -8,11 +8,19 @@ from mlir.ir import Location, Operation
 class DerivativeError(Exception):
     """A derivative that cannot be given.
 
-    `loc` is (file, line, column), 1-based, of the user's source where it is known, else None.
+    `loc` is (file, line, column), 1-based, of the user's source where it is known, else None. `argument` is the number
+    of the function's argument that it is about, which `message` calls "argument N"; those who know its name put it in.
     """
 
-    def __init__(self, message: str, op_name: str = "", loc: tuple[str, int, int] | None = None, hint: str = ""):
-        self.message, self.op_name, self.loc, self.hint = message, op_name, loc, hint
+    def __init__(
+        self,
+        message: str,
+        op_name: str = "",
+        loc: tuple[str, int, int] | None = None,
+        hint: str = "",
+        argument: int | None = None,
+    ):
+        self.message, self.op_name, self.loc, self.hint, self.argument = message, op_name, loc, hint, argument
         where = f"{loc[0]}:{loc[1]}:{loc[2]}: " if loc else ""
         super().__init__(f"{where}{message}" + (f"\n  help: {hint}" if hint else ""))
 
@@ -35,6 +43,6 @@ def source_position(location: Location) -> tuple[str, int, int] | None:
     return None
 
 
-def refuse(op: Operation, message: str, hint: str = "") -> DerivativeError:
+def refuse(op: Operation, message: str, hint: str = "", argument: int | None = None) -> DerivativeError:
     """The error for `op`, at its place in the source."""
-    return DerivativeError(message, op.name, source_position(op.location), hint)
+    return DerivativeError(message, op.name, source_position(op.location), hint, argument)

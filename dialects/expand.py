@@ -84,9 +84,7 @@ def _returned_shadow(emitter: Forward, value: Value) -> tuple[Value, ...]:
     return tuple(_scratch(emitter.b, emitter.map[value]) for _ in range(emitter.width))
 
 
-def _reverse(
-    builder: Builder, request: Request, activity: Activity, entry: Block, block: Block, name: str
-) -> Findings:
+def _reverse(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block, name: str) -> Findings:
     reverse = Reverse(builder, activity, request.width, request.strong_zero)
     frame = Frame(entry)
     sweep = Sweep(builder, activity, request.width, frame, reverse.taped)

@@ -52,11 +52,13 @@ class Taped:
 class LoopPlan:
     """How the reverse sweep gets through a loop that carries a derivative.
 
-    `replayed`: it runs the needed part of each iteration again. `from_tape`: what a replay reads from the tape of the
-    forward loop. `mark` is on the forward copy of the loop, as long as anybody needs one.
+    `outermost`: no other loop is around it. `replayed`: it runs the needed part of each iteration again; `from_tape`
+    is what that reads from the tape of the forward loop. `mark` is on the forward copy of the loop, as long as anybody
+    needs one.
     """
 
     position: Position | None
+    outermost: bool
     replayed: bool
     from_tape: tuple[Position, ...]
     mark: str

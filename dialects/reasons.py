@@ -42,8 +42,17 @@ def find(reverse: Reverse, sweep: Sweep, name: str) -> Findings:
                 set_mark(operation(scope.new.owner), mark)
             replay = reverse.planner.decided.get(op)
             loads = sorted(_positions(list(replay.taped_loads))) if replay else []
-            found.loops.append(LoopPlan(source_position(op.location), replay is not None, tuple(loads), mark))
+            found.loops.append(LoopPlan(_place(op), not _in_loop(op), replay is not None, tuple(loads), mark))
     return found
+
+
+def _in_loop(op: Operation) -> bool:
+    around = operation(op.block.owner)
+    while around.name != "func.func":
+        if around.name in LOOPS:
+            return True
+        around = operation(around.block.owner)
+    return False
 
 
 def _taped(reverse: Reverse, recorded: Recorded, mark: str) -> Taped:

@@ -230,7 +230,7 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
     module, entry, lowered = asked.module, asked.entry, asked.lowered
     with module.context, Location.unknown():
         if request.mode is not None:
-            engine(expand, module)
+            engine(expand, module, request)
         derivative.only_entry(module, entry)
         written = written_arguments(module, entry)
         if lowered.errors:
@@ -257,7 +257,7 @@ def _show(state: State, request: Request, module: str) -> None:
     if state.options.print_activity and request.mode is not None:
         from dialects.show import activity
 
-        print(IRText(with_source_lines(engine(activity, _asked(state, request).module)), "mlir"))
+        print(IRText(with_source_lines(engine(activity, _asked(state, request).module, request)), "mlir"))
     if state.options.print_ir:
         print(IRText(with_source_lines(module), "mlir"))
 
@@ -301,8 +301,8 @@ def _asked(state: State, request: Request) -> Asked:
     return Asked(module, entry, lowered, result, returns, primal)
 
 
-def engine(work: Callable[[Any], Any], module: Any) -> Any:
-    """What `work`, a part of the derivative engine, makes of a module; its errors in our form."""
+def engine(work: Callable[[Any], Any], module: Any, request: Request) -> Any:
+    """What `work`, a part of the derivative engine, makes of the module of a request; its errors in our form."""
     from mlir.ir import Location
 
     from dialects.errors import DerivativeError
@@ -311,7 +311,15 @@ def engine(work: Callable[[Any], Any], module: Any) -> Any:
         try:
             return work(module)
         except DerivativeError as error:
+            _name_argument(error, request)
             raise _as_ours(error, DifferentiationError) from None
+
+
+def _name_argument(error: Any, request: Request) -> None:
+    """Call an argument by its name, as the user does, where the engine has a number."""
+    leaves = request.leaves()
+    if error.argument is not None and error.argument < len(leaves):
+        error.message = error.message.replace(f"argument {error.argument}", f"`{leaves[error.argument].path}`", 1)
 
 
 def _as_ours(error: Any, cls: type[DslError]) -> DslError:

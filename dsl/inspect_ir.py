@@ -75,7 +75,7 @@ def _of_engine(request: Request, show: Callable[[Any], str]) -> str:
     from . import driver
 
     asked = driver._asked(driver.state_of(request.kernel), request)
-    return driver.engine(show, asked.module)
+    return driver.engine(show, asked.module, request)
 
 
 def _autodiff(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> IRText:

@@ -1,18 +1,19 @@
 """Runs what the operation library emits: a function over `Value`s becomes a module, machine code, and NumPy results.
 
 `run(fn, *args)` makes a Value of each argument (Python numbers as pyint, pyfloat, ...; NumPy scalars and arrays by
-their type), lets `fn(b, *values)` emit, and calls the result. Arrays are passed without copies, so that writes to
-them are seen.
+their type), lets `fn(b, *values)` emit, and calls the result; a list of Values gives a list. Arrays are passed without
+copies, so that writes to them are seen.
 """
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 from typing import Any
 
 import numpy as np
 from mlir import ir
-from mlir.dialects import arith, func, memref
+from mlir.dialects import arith, func, memref, scf
 
 from dsl import types
 from dsl.frontend import memory
@@ -49,9 +50,11 @@ class Compiled:
                 b = Builder(shared, HERE, block.arguments[len(arg_types)])
                 values = [Value(t, (a,)) for t, a in zip(arg_types, block.arguments)]
                 result = fn(b, *values)
-                result = Value(types.none) if result is None else result.force(b)
-                self.result_type = result.type
-                outputs = [self._plain(b, result)] if isinstance(result.type, (types.Scalar, types.ArrayType)) else []
+                self.several = isinstance(result, list)
+                results = result if isinstance(result, list) else [result]
+                results = [r.force(b) for r in results if r is not None and not isinstance(r.type, types.NoneType_)]
+                self.result_types = [r.type for r in results]
+                outputs = [self._plain(b, r) for r in results]
                 func.ReturnOp(outputs)
             entry.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, [o.type for o in outputs]))
             module.operation.verify()
@@ -90,28 +93,33 @@ class Compiled:
         error = np.zeros(1, np.int64)
         words += [error.ctypes.data, error.ctypes.data, 0, 1, 1]
         at = len(words)
-        slots = np.array([w if w < 2**63 else w - 2**64 for w in words] + [0] * 16, dtype=np.int64)
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.loaded.address)(slots.ctypes.data)
-        result = self._unpack(slots[at:])
+        room = sum(9 if isinstance(t, types.ArrayType) else 2 for t in self.result_types)
+        slots = np.array([w if w < 2**63 else w - 2**64 for w in words] + [0] * room, dtype=np.int64)
+        self.loaded.call(slots.ctypes.data)
+        results = []
+        for type_ in self.result_types:
+            results.append(self._unpack(type_, slots[at:]))
+            at += 3 + 2 * type_.ndim if isinstance(type_, types.ArrayType) else 1 + (type_.kind == "c")
         if error[0]:
             record = self.records[error[0] - 1]
-            raise getattr(__import__("builtins"), record.exc)(record.message)
-        return result
+            raise getattr(builtins, record.exc)(record.message)
+        if self.several:
+            return results
+        return results[0] if results else None
 
-    def _unpack(self, words: Any) -> Any:
-        t = self.result_type
+    @staticmethod
+    def _unpack(t: types.Type, words: Any) -> Any:
         if isinstance(t, types.ArrayType):
             shape = tuple(int(n) for n in words[3 : 3 + t.ndim])
             count = int(np.prod(shape))
             data = ctypes.string_at(int(words[1]), count * t.dtype.dtype.itemsize)
             ctypes.CDLL(None).free(ctypes.c_void_p(int(words[0])))
             return np.frombuffer(data, t.dtype.dtype).reshape(shape)
-        if isinstance(t, types.Scalar):
-            if t is types.complex64:
-                parts = words[:2].astype(np.uint32)
-                return parts.view(np.complex64)[0]
-            return np.frombuffer(words[:2].tobytes(), t.dtype)[0]
-        return None
+        assert isinstance(t, types.Scalar)
+        if t is types.complex64:
+            parts = words[:2].astype(np.uint32)
+            return parts.view(np.complex64)[0]
+        return np.frombuffer(words[:2].tobytes(), t.dtype)[0]
 
 
 def typeof(value: Any) -> types.Type:
@@ -123,39 +131,37 @@ def run(fn: Any, *args: Any, boundscheck: bool = False) -> Any:
     return Compiled(fn, [typeof(a) for a in args], boundscheck)(*args)
 
 
-def _result_type(fn: Any, arg_types: list[types.Type]) -> types.Scalar:
-    """The type of fn's result, found by emitting it into a module that is thrown away."""
-    with ir.Context(), ir.Location.unknown():
-        shared = Shared(ir.Module.create(), Options(False))
-        inputs = [shared.type(t.mlir) for t in arg_types] + [shared.type("memref<1xi64>")]
-        with ir.InsertionPoint(shared.module.body):
-            entry = func.FuncOp("trial", ir.FunctionType.get(inputs, []))
-            block = entry.add_entry_block()
-        with ir.InsertionPoint(block):
-            b = Builder(shared, HERE, block.arguments[len(arg_types)])
-            result = fn(b, *(Value(t, (a,)) for t, a in zip(arg_types, block.arguments)))
-        assert isinstance(result.type, types.Scalar), result
-        return result.type
+def mapped_all(
+    functions: dict[Any, Any], *arrays: Any, element_types: Any = None, boundscheck: bool = False
+) -> dict[Any, tuple[Any, types.Scalar]]:
+    """Run functions of scalars for each element of arrays of one length; for each its results, and the type they have.
 
-
-def mapped(fn: Any, *arrays: Any, element_types: Any = None, boundscheck: bool = False) -> tuple[Any, types.Scalar]:
-    """Run a function of scalars for each element of arrays of one length; the results, and the type that they have.
-
-    `element_types` are the types that the elements have in the function (pyfloat for a float64 array, say).
+    `element_types` are the types that the elements have in the functions (pyfloat for a float64 array, say).
     """
     own = [types.from_dtype(a.dtype) for a in arrays]
     given = list(own if element_types is None else element_types)
-    result_type = _result_type(fn, given)
+    found: list[types.Scalar] = []
 
-    def body(b: Builder, *values: Value) -> Value:
-        sizes = memory.sizes_of(b, values[0])
-        out = memory.allocate(b, result_type.strong, sizes)
-
-        def element(indices: Any) -> None:
-            loaded = [Value(t, (memory.load_element(b, v.ir, indices, o),)) for t, o, v in zip(given, own, values)]
-            memory.store_element(b, b.ir(fn(b, *loaded)), out.ir, indices, result_type.strong)
-
-        memory.nest(b, sizes, element)
+    def one(b: Builder, fn: Any, values: tuple[Value, ...]) -> Value:
+        size = memory.sizes_of(b, values[0])[0]
+        loop = scf.ForOp(b.index(0), size, b.index(1))
+        with ir.InsertionPoint(loop.body):
+            at = [loop.induction_variable]
+            loaded = [Value(t, (memory.load_element(b, v.ir, at, o),)) for t, o, v in zip(given, own, values)]
+            result = fn(b, *loaded)
+            assert isinstance(result.type, types.Scalar), result
+            number, dtype = b.ir(result), result.type.strong
+            with ir.InsertionPoint(loop):  # the array for the results, whose type is known only now
+                out = memory.allocate(b, dtype, [size])
+            memory.store_element(b, number, out.ir, at, dtype)
+            scf.YieldOp([])
+        found.append(result.type)
         return out
 
-    return run(body, *arrays, boundscheck=boundscheck), result_type
+    results = run(lambda b, *v: [one(b, fn, v) for fn in functions.values()], *arrays, boundscheck=boundscheck)
+    return {name: (r, t) for name, r, t in zip(functions, results, found)}
+
+
+def mapped(fn: Any, *arrays: Any, element_types: Any = None, boundscheck: bool = False) -> tuple[Any, types.Scalar]:
+    """As `mapped_all`, for one function."""
+    return mapped_all({"": fn}, *arrays, element_types=element_types, boundscheck=boundscheck)[""]

@@ -40,6 +40,7 @@ from mlir.passmanager import PassManager
 from .errors import LoweringError, position
 from .manual import FREE, KEEP, allocations, roots
 from .memory import element_bytes
+from .rewriting import functions, symbol_name
 
 # Upstream's attribute for an allocation that its pass must not free.
 _MANUAL = "bufferization.manual_deallocation"
@@ -157,10 +158,9 @@ def _restore(module: Module) -> None:
             op.erase()
             if not list(cast.results[0].uses):
                 cast.erase()
-    for op in module.body.operations:
-        if op.operation.name == "func.func" and StringAttr(op.attributes["sym_name"]).value == _HIDDEN_FREE:
-            op.operation.erase()
-            break
+    for op in functions(module):
+        if symbol_name(op) == _HIDDEN_FREE:
+            op.erase()
 
 
 def _place(module: Module) -> None:

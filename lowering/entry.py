@@ -4,8 +4,8 @@
 takes one word and sits at its low end, a complex number two, a memref of rank r 3 + 2r (allocated pointer, aligned
 pointer, offset, sizes, strides). The result is `abi.OK` or the reason why the call was ended.
 
-Two steps: `prepare`, on the module in the llvm dialect, makes the kernel's function internal, to be inlined, with its
-arrays distinct; `wrapper` gives LLVM IR for the function that unpacks, calls and packs.
+`mark_inlined` and `mark_distinct` prepare the kernel's own function in MLIR; `wrapper` gives LLVM IR for the function
+that unpacks, calls and packs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from mlir.ir import (
     ArrayAttr,
-    Attribute,
     ComplexType,
     DictAttr,
     FloatType,
@@ -29,6 +28,7 @@ from mlir.ir import (
 
 from .abi import SHARED, symbol
 from .errors import LoweringError
+from .rewriting import functions, symbol_name
 
 _LLVM_FLOAT = {"f64": "double", "f32": "float", "f16": "half", "bf16": "bfloat"}
 
@@ -78,27 +78,18 @@ def body_name(entry: str) -> str:
     return f"{entry}.body"
 
 
-def prepare(module: Module, entry: str, signature: Signature, distinct: bool) -> bool:
-    """Make all functions internal, inline the kernel's own into the wrapper, and mark its arrays as distinct.
-
-    Returns whether the module allocates memory.
-    """
-    internal = Attribute.parse("#llvm.linkage<internal>")
-    allocates = False
-    for view in module.body.operations:
-        op = view.operation
-        if op.name != "llvm.func":
-            continue
-        name = StringAttr(op.attributes["sym_name"]).value
-        if not op.regions[0].blocks:
-            allocates = allocates or name == "malloc"
-            continue
-        op.attributes["linkage"] = internal
-        if name == body_name(entry):
+def mark_inlined(module: Module, entry: str) -> None:
+    """In a module of func functions: the kernel's own becomes part of the entry function."""
+    for op in functions(module):
+        if symbol_name(op) == body_name(entry):
             op.attributes["passthrough"] = ArrayAttr.get([StringAttr.get("alwaysinline")])
-            if distinct:
-                op.attributes["arg_attrs"] = _distinct(signature.arguments)
-    return allocates
+
+
+def mark_distinct(module: Module, entry: str, signature: Signature) -> None:
+    """In a module of the llvm dialect: the kernel's arrays don't overlap."""
+    for op in functions(module):
+        if symbol_name(op) == body_name(entry):
+            op.attributes["arg_attrs"] = _distinct(signature.arguments)
 
 
 def _distinct(arguments: list[Leaf]) -> ArrayAttr:

@@ -24,7 +24,6 @@ from mlir.ir import (
     IntegerType,
     Module,
     Operation,
-    StringAttr,
     Type,
     Value,
     VectorType,
@@ -32,7 +31,7 @@ from mlir.ir import (
 )
 
 from .complex_rules import COMPLEX_RULES
-from .rewriting import Builder, Rule, element_of, with_element
+from .rewriting import Builder, Rule, element_of, functions, symbol_name, with_element
 
 # math operation -> C function for double; the one for float has an "f" behind. What LLVM has as an instruction or
 # expands well (sqrt, fma, floor, fabs, ...) is not here: convert-to-llvm makes intrinsics of it.
@@ -266,7 +265,6 @@ def expand(module: Module, text: str) -> None:
     if not _MENTION.search(text):
         return
     found: list[Operation] = []
-    functions: dict[str, Operation] = {}
 
     def visit(op: Operation) -> WalkResult:
         if op.name in RULES:
@@ -274,11 +272,9 @@ def expand(module: Module, text: str) -> None:
         return WalkResult.ADVANCE
 
     module.operation.walk(visit)
-    for op in module.body.operations:
-        if op.operation.name == "func.func":
-            functions[StringAttr(op.attributes["sym_name"]).value] = op.operation
+    declared = {symbol_name(op): op for op in functions(module)}
     for op in found:
-        values = RULES[op.name](Builder(op, functions, module.body), op)
+        values = RULES[op.name](Builder(op, declared, module.body), op)
         if values is not None:
             for result, value in zip(op.results, values):
                 result.replace_all_uses_with(value)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-# (mlir.dialects.llvm exports it too, and with it 25 ms of classes that nobody here uses)
+# (mlir.dialects.llvm exports it too, and takes longer to import than a small kernel takes to lower. An attribute of the
+# llvm dialect in Python's hands would import it as well.)
 from mlir._mlir_libs._mlirDialectsLLVM import translate_module_to_llvmir
 from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTable, WalkResult
 from mlir.passmanager import PassManager
@@ -23,11 +24,15 @@ from .errors import LoweringError, from_mlir, position
 from .expand import expand
 from .memory import ALLOC, FREE, REFUSE, RUNTIME, guard
 from .options import CpuOptions
+from .rewriting import functions, symbol_name
 
 # Branches between blocks, which deallocation does not take: made into structured control flow first.
 _BRANCHES = re.compile(r"\bcf\.(br|cond_br|switch)\b")
 _ALLOCATES = re.compile(r"\bmemref\.(alloc|realloc)\b")
 _OTHER_DIALECT = re.compile(r'"(?!llvm\.|builtin\.module")([a-z_]\w*\.[\w.]+)"\(')
+# In LLVM IR: a function of the module, which is not to be seen from outside; what `RUNTIME` defines or declares itself.
+_DEFINITION = re.compile(r"^define (?!internal|private|linkonce)", re.M)
+_ALLOCATOR = re.compile(rf"^declare [^\n]*@(malloc|free|{re.escape(REFUSE)})\([^\n]*\n", re.M)
 # What a floating-point operation in LLVM IR may have as flags for an option.
 _CONTRACTIBLE = re.compile(r"= (fadd|fsub|fmul|fneg) ")
 _FAST = re.compile(r"= (fadd|fsub|fmul|fdiv|frem|fneg|fcmp) ")
@@ -71,35 +76,30 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
         expand(module, text)
         _run(module, "convert-complex-to-standard")
     expand(module, str(module))
+    versions = vector_math.describe(module, has_feature if options.vector_math else None)
+    entries.mark_inlined(module, entry)
     _run(module, *_after(text, options))
     _check_lowered(module)
-    allocates = entries.prepare(module, entry, signature, options.distinct_arrays)
-    kept = vector_math.describe(module, has_feature if options.vector_math else None)
+    if options.distinct_arrays:
+        entries.mark_distinct(module, entry, signature)
     ir = translate_module_to_llvmir(module.operation)
     if not ir:
         raise LoweringError("MLIR could not write the module as LLVM IR")
-    return _finish(ir, entry, signature, allocates, kept, options)
+    return _finish(ir + versions, entry, signature, options)
 
 
 def _isolate(module: Module, entry: str) -> entries.Signature:
     """Keep what the entry function needs, and give each function a name that no C function has."""
-    symbols = SymbolTable(module.operation)
-    if entry not in symbols or symbols[entry].operation.name != "func.func":
+    defined = {symbol_name(op): op for op in functions(module)}
+    function = defined.get(entry)
+    if function is None or function.name != "func.func":
         raise LoweringError(f"the module has no function @{entry}")
-    function = symbols[entry].operation
     if not function.regions[0].blocks:
         raise LoweringError(f"the function @{entry} is only declared")
-    private = StringAttr.get("private")
-    for view in module.body.operations:
-        op = view.operation
+    for name, op in defined.items():
         if op.name == "func.func" and op.regions[0].blocks:
-            name = StringAttr(op.attributes["sym_name"]).value
-            if name == entry:
-                op.attributes["sym_visibility"] = StringAttr.get("public")
-                renamed = entries.body_name(entry)
-            else:
-                op.attributes["sym_visibility"] = private
-                renamed = f"{name}.fn"
+            op.attributes["sym_visibility"] = StringAttr.get("public" if name == entry else "private")
+            renamed = entries.body_name(entry) if name == entry else f"{name}.fn"
             SymbolTable.replace_all_symbol_uses(name, renamed, module.operation)
             SymbolTable.set_symbol_name(op, renamed)
     type = function.attributes["function_type"].value
@@ -163,16 +163,15 @@ def _check_lowered(module: Module) -> None:
     raise LoweringError(f"the operation {left[1]} has no lowering to the CPU", places[0] if places else None)
 
 
-def _finish(
-    ir: str, entry: str, signature: entries.Signature, allocates: bool, kept: list[str], options: CpuOptions
-) -> str:
+def _finish(ir: str, entry: str, signature: entries.Signature, options: CpuOptions) -> str:
     """The text that LLVM gets: floating-point flags, the entry function, and the allocator if it is used."""
+    ir = _DEFINITION.sub("define internal ", ir)
     if options.fastmath:
         ir = _FAST.sub(r"= \1 reassoc nsz arcp contract afn ", ir)
     elif options.contract:
         ir = _CONTRACTIBLE.sub(r"= \1 contract ", ir)
-    if allocates or f"@{REFUSE}" in ir:
-        allocates = True
-        ir = re.sub(rf"^declare [^\n]*@(malloc|free|{re.escape(REFUSE)})\([^\n]*\n", "", ir, flags=re.M)
+    allocates = "@malloc(" in ir or f"@{REFUSE}(" in ir
+    if allocates:
+        ir = _ALLOCATOR.sub("", ir)
         ir = ir.replace("@malloc(", f"@{ALLOC}(").replace("@free(", f"@{FREE}(") + RUNTIME
-    return ir + entries.wrapper(entry, signature, allocates) + vector_math.keep(kept)
+    return ir + entries.wrapper(entry, signature, allocates)

@@ -14,17 +14,43 @@ from mlir.ir import (
     IntegerAttr,
     IntegerType,
     Location,
+    Module,
     Operation,
     StringAttr,
     Type,
     TypeAttr,
     Value,
     VectorType,
+    WalkOrder,
+    WalkResult,
 )
 
 # Predicates of arith.cmpi and arith.cmpf by name.
 _INT = {"eq": 0, "ne": 1, "slt": 2, "sle": 3, "sgt": 4, "sge": 5, "ult": 6, "ule": 7, "ugt": 8, "uge": 9}
 _FLOAT = {"oeq": 1, "ogt": 2, "oge": 3, "olt": 4, "ole": 5, "one": 6, "ord": 7, "uno": 14}
+
+
+def functions(module: Module) -> list[Operation]:
+    """The functions of a module, of any dialect.
+
+    (Iterating over the module's block gives the same, but imports the Python classes of the dialects for it, which for
+    the llvm dialect takes longer than all the rest of a small kernel's lowering.)
+    """
+    found: list[Operation] = []
+
+    def visit(op: Operation) -> WalkResult:
+        if op.name in ("func.func", "llvm.func"):
+            found.append(op)
+            return WalkResult.SKIP
+        return WalkResult.ADVANCE
+
+    module.operation.walk(visit, WalkOrder.PRE_ORDER)
+    return found
+
+
+def symbol_name(op: Operation) -> str:
+    """The name of a function."""
+    return StringAttr(op.attributes["sym_name"]).value
 
 
 class Builder:

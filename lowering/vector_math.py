@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from mlir.ir import ArrayAttr, Attribute, InsertionPoint, Location, Module, Operation, StringAttr, UnitAttr
+from mlir.ir import Attribute, Module, UnitAttr
 
 from . import vector_library
+from .rewriting import functions, symbol_name
 
 # C functions without effects that anyone could see (nobody reads errno, signgam or the exception flags), by the number
 # of their arguments, all of the result's type. The version for float has an "f" behind.
@@ -29,45 +30,58 @@ PURE = {**dict.fromkeys(_UNARY.split(), 1), **dict.fromkeys(_BINARY.split(), 2),
 _BECOMES = {"pow": ("exp2", "exp10", "sqrt"), "exp": ("exp2",)}
 
 
-def describe(module: Module, has_feature: Callable[[str], bool] | None) -> list[str]:
-    """Attach to each declared C function what LLVM may assume, and its vector versions, which are declared too.
+_ABI = "vector-function-abi-variant"
+# No effects, always returns, and may be computed where the program would not have: it can't trap.
+_FLAGS = ("nounwind", "willreturn", "nofree", "nosync", "nocallback", "speculatable")
+_LLVM = {"f64": "double", "f32": "float"}
 
-    `module` is in the llvm dialect. `has_feature` says whether the processor that is compiled for has a feature; None
-    turns vector functions off. Returns the names that must not be dropped although nothing calls them yet.
+
+def describe(module: Module, has_feature: Callable[[str], bool] | None) -> str:
+    """Attach to each declared C function what LLVM may assume, and the names of its vector versions.
+
+    The functions are func.func, whose conversion keeps what is attached. `has_feature` says whether the processor that
+    is compiled for has a feature; None turns vector functions off. Returns LLVM IR that declares the vector versions,
+    to be added to the module's.
     """
-    declared: dict[str, Operation] = {}
-    for view in module.body.operations:
-        op = view.operation
-        if op.name == "llvm.func" and not op.regions[0].blocks:
-            declared[StringAttr(op.attributes["sym_name"]).value] = op
     isas = vector_library.isas(has_feature) if has_feature else []
+    declared = {symbol_name(op): op for op in functions(module) if not op.regions[0].blocks}
+    lines: list[str] = []
     kept: list[str] = []
-    for name, element, _ in [known for name in declared if (known := signature(name))]:
-        suffix = "f" if element == "f32" else ""
-        for other in _BECOMES.get(name.removesuffix(suffix), ()):
-            if isas and other + suffix not in declared:
-                declared[other + suffix] = _declare(module, other + suffix, element, [element])
-                kept.append(other + suffix)
     for name, op in declared.items():
         known = signature(name)
-        if not known or str(op.attributes["function_type"]) != _function_type(
-            known.element, [known.element] * known.arity
-        ):
+        if not known or str(op.attributes["function_type"].value) != known.type():
             continue  # another function of that name: nothing is known of it
-        _pure(op)
-        variants = []
-        for isa in isas:
-            version = vector_library.vector_name(isa, name, known.element, known.arity)
-            if not version:
-                continue
+        versions = _versions(known, isas, lines, kept)
+        op.attributes["llvm.readnone"] = UnitAttr.get()
+        op.attributes["passthrough"] = Attribute.parse(
+            "[" + ", ".join(f'"{flag}"' for flag in _FLAGS) + (f', ["{_ABI}", "{versions}"]' if versions else "") + "]"
+        )
+        suffix = "f" if known.element == "f32" else ""
+        for other in _BECOMES.get(name.removesuffix(suffix), ()) if isas else ():
+            if other + suffix not in declared and other + suffix not in kept:
+                replacement = Signature(other + suffix, known.element, 1)
+                versions = _versions(replacement, isas, lines, kept)
+                attribute = f' "{_ABI}"="{versions}"' if versions else ""
+                lines.append(_declaration(replacement.name, _LLVM[known.element], 1) + attribute)
+                kept.append(replacement.name)
+    return "".join(line + "\n" for line in lines) + _keep(kept)
+
+
+def _versions(known: Signature, isas: list[vector_library.Isa], lines: list[str], kept: list[str]) -> str:
+    """The attribute that names all vector versions of a function; declares them."""
+    variants = []
+    for isa in isas:
+        version = vector_library.vector_name(isa, known.name, known.element, known.arity)
+        if version:
             vector, lanes = version
-            variants.append(f"_ZGV_LLVM_N{lanes}{'v' * known.arity}_{name}({vector})")
-            wide = f"vector<{lanes}x{known.element}>"
-            _pure(_declare(module, vector, wide, [wide] * known.arity))
+            variants.append(f"_ZGV_LLVM_N{lanes}{'v' * known.arity}_{known.name}({vector})")
+            lines.append(_declaration(vector, f"<{lanes} x {_LLVM[known.element]}>", known.arity))
             kept.append(vector)
-        if variants:
-            _add_passthrough(op, f'["vector-function-abi-variant", "{",".join(variants)}"]')
-    return kept
+    return ",".join(variants)
+
+
+def _declaration(name: str, type: str, arity: int) -> str:
+    return f"declare {type} @{name}({', '.join([type] * arity)}) {' '.join(_FLAGS)} memory(none)"
 
 
 class Signature(NamedTuple):
@@ -78,7 +92,7 @@ class Signature(NamedTuple):
     arity: int
 
     def type(self) -> str:
-        return _function_type(self.element, [self.element] * self.arity)
+        return f"({', '.join([self.element] * self.arity)}) -> {self.element}"
 
 
 def signature(name: str) -> Signature | None:
@@ -90,42 +104,7 @@ def signature(name: str) -> Signature | None:
     return None
 
 
-def _function_type(result: str, arguments: list[str]) -> str:
-    return f"!llvm.func<{result} ({', '.join(arguments)})>"
-
-
-def _declare(module: Module, name: str, result: str, arguments: list[str]) -> Operation:
-    attributes = {
-        "sym_name": StringAttr.get(name),
-        "function_type": Attribute.parse(_function_type(result, arguments)),
-        "linkage": Attribute.parse("#llvm.linkage<external>"),
-        "CConv": Attribute.parse("#llvm.cconv<ccc>"),
-    }
-    at = InsertionPoint.at_block_begin(module.body)
-    return Operation.create("llvm.func", [], [], attributes, regions=1, loc=Location.unknown(), ip=at)
-
-
-def _pure(op: Operation) -> None:
-    """No effects, always returns, and may be computed where the program would not have: it can't trap."""
-    op.attributes["memory_effects"] = Attribute.parse(_NO_EFFECTS)
-    op.attributes["no_unwind"] = op.attributes["will_return"] = UnitAttr.get()
-    for flag in ("nofree", "nosync", "nocallback", "speculatable"):
-        _add_passthrough(op, f'"{flag}"')
-
-
-_NO_EFFECTS = (
-    "#llvm.memory_effects<other = none, argMem = none, inaccessibleMem = none, errnoMem = none, "
-    "targetMem0 = none, targetMem1 = none>"
-)
-
-
-def _add_passthrough(op: Operation, text: str) -> None:
-    """One more LLVM attribute of the function: a flag, or a pair of name and value."""
-    present = list(ArrayAttr(op.attributes["passthrough"])) if "passthrough" in op.attributes else []
-    op.attributes["passthrough"] = ArrayAttr.get([*present, Attribute.parse(text)])
-
-
-def keep(names: Iterable[str]) -> str:
+def _keep(names: Iterable[str]) -> str:
     """LLVM IR that keeps these declarations, which no code refers to yet."""
     pointers = [f"ptr @{name}" for name in names]
     if not pointers:

@@ -133,3 +133,16 @@ print(slots[1], heavy)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "2.0 []\n", done.stderr
+
+
+def test_compiling_imports_no_more_than_it_needs(tmp_path):
+    path = tmp_path / "f.mlir"
+    path.write_text(adds(1).replace("%r = arith.addf %x, %c", "%s = math.sin %x : f64\n%r = arith.addf %s, %c"))
+    code = f"""
+import sys
+from lowering import cpu
+cpu.compile(open({str(path)!r}).read(), "f")
+print([m for m in sys.modules if m.startswith("llvmlite") or m == "mlir.dialects.llvm"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr

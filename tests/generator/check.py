@@ -48,6 +48,7 @@ def check(program: Program, point: int) -> Failure | None:
         cotangents=[arrays.get(p.name) for p in program.params],
         returns=program.returns,
         truth=truth,
+        precision=program.precision,
     )
     for name, mode in MODES:
         try:

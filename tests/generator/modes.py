@@ -1,6 +1,7 @@
 """A compiled kernel in every mode against its truth: value, forward and reverse, with and without the primal.
 
-Outputs are compared in the max norm, relative to the largest of all entries: 1e-9 for values, 1e-8 for derivatives."""
+Outputs are compared in the max norm, relative to the largest of all entries: 1e-9 for values, 1e-8 for derivatives,
+times the case's precision (1 for float64)."""
 
 from __future__ import annotations
 
@@ -37,6 +38,7 @@ class Case:
     cotangents: list[Any]
     returns: str
     truth: Truth
+    precision: float = 1.0
 
     @property
     def scale(self) -> float:
@@ -66,7 +68,7 @@ def differs(kind: str, got: Any, want: np.ndarray, tolerance: float, scale: floa
 def primal(case: Case) -> Failure | None:
     values = copies(case.arguments)
     returned = flatten(case.kernel(*values))
-    return differs("primal: result", returned, case.truth.returned, VALUE_TOLERANCE) or differs(
+    return differs("primal: result", returned, case.truth.returned, case.precision * VALUE_TOLERANCE) or differs(
         "primal: arrays", _contents(values), case.truth.arrays, VALUE_TOLERANCE
     )
 
@@ -89,9 +91,11 @@ def forward(case: Case) -> Failure | None:
         arrays = [(v, t) for v, t in zip(values, shadows) if isinstance(v, np.ndarray) and is_float(v)]
         after = _contents([np.zeros_like(v) if t is None else t for v, t in arrays])
         bad = (
-            differs(f"{name}: result", result, want, DERIVATIVE_TOLERANCE, case.scale)
-            or differs(f"{name}: arrays", _contents(values), truth.arrays, VALUE_TOLERANCE)
-            or differs(f"{name}: shadows", after, expected[returned:], DERIVATIVE_TOLERANCE, case.scale)
+            differs(f"{name}: result", result, want, case.precision * DERIVATIVE_TOLERANCE, case.scale)
+            or differs(f"{name}: arrays", _contents(values), truth.arrays, case.precision * VALUE_TOLERANCE)
+            or differs(
+                f"{name}: shadows", after, expected[returned:], case.precision * DERIVATIVE_TOLERANCE, case.scale
+            )
         )
         if bad:
             return bad
@@ -119,7 +123,7 @@ def reverse(case: Case) -> Failure | None:
             marked.append(Const(v) if not a else Duplicated(v, c) if isinstance(v, np.ndarray) else Active(v))
         result = autodiff(mode, case.kernel, Active if case.returns == "f" else Const, *marked)
         if with_primal and case.returns == "f":
-            bad = differs(f"{name}: result", [result[0]], truth.returned, VALUE_TOLERANCE)
+            bad = differs(f"{name}: result", [result[0]], truth.returned, case.precision * VALUE_TOLERANCE)
             if bad:
                 return bad
         got: list[np.ndarray] = []
@@ -129,8 +133,10 @@ def reverse(case: Case) -> Failure | None:
                 return Failure(f"{name}: slots", f"the slot of argument {position} is {gradient!r}")
             if is_float(v):
                 got.append(np.zeros(np.size(v)) if not a else np.ravel(gradient if slot else c))
-        bad = differs(f"{name}: gradient", np.concatenate(got), expected, DERIVATIVE_TOLERANCE, case.scale)
-        bad = bad or differs(f"{name}: arrays", _contents(values), truth.arrays, VALUE_TOLERANCE)
+        bad = differs(
+            f"{name}: gradient", np.concatenate(got), expected, case.precision * DERIVATIVE_TOLERANCE, case.scale
+        )
+        bad = bad or differs(f"{name}: arrays", _contents(values), truth.arrays, case.precision * VALUE_TOLERANCE)
         if bad:
             return bad
     return None

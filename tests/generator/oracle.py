@@ -130,7 +130,7 @@ def judge(program: Program, arguments: list[Any]) -> Truth:
             near = jacobian(program, moved(arguments, np.random.default_rng(program.seed)))
         except (ArithmeticError, ValueError, LookupError, NameError, TypeError, AttributeError) as error:
             raise Unfair(f"{type(error).__name__}: {error}") from error
-    if margin < MARGIN:
+    if margin < min(MARGIN * program.precision, 2e-3):
         raise Unfair(f"a comparison is decided by {margin:.1e}")
     if (
         not largest < LARGEST
@@ -143,6 +143,8 @@ def judge(program: Program, arguments: list[Any]) -> Truth:
     scale = max(1.0, float(np.max(np.abs(truth.jacobian), initial=0)))
     if np.max(np.abs(near.jacobian - truth.jacobian), initial=0) > CHANGE * scale:
         raise Unfair("ill conditioned")
-    if not np.allclose(plain, truth.outputs, rtol=1e-10, atol=1e-12):
+    if not np.allclose(plain, truth.outputs, rtol=1e-10 * program.precision, atol=1e-12 * program.precision):
+        if program.precision > 1:
+            raise Unfair("single precision takes another way")
         raise AssertionError(f"dual numbers and plain Python disagree on the value: {plain} against {truth.outputs}")
     return truth

@@ -22,25 +22,32 @@ ENTRY = "k"
 
 @dataclass(frozen=True)
 class Param:
-    """One parameter of the kernel: its variable, whether it takes part in differentiation, and an array's layout."""
+    """One parameter of the kernel: its variable, whether it is differentiated by, an array's layout and type."""
 
     var: Var
     active: bool
     layout: str = ""
+    dtype: str = "float64"
 
     @property
     def name(self) -> str:
         return self.var.name
 
+    def array(self, values: np.ndarray) -> np.ndarray:
+        """Values (also of a shadow) as an array such as this parameter takes."""
+        return lay_out(values.astype(self.dtype) if self.var.kind in "vm" else values, self.layout)
+
 
 @dataclass(frozen=True)
 class Program:
-    """A kernel as text (helpers first, then `k`), its parameters, and what it returns: f v t, or n (nothing)."""
+    """A kernel as text (helpers first, then `k`), its parameters, what it returns (f v t, or n: nothing), and the
+    options of its decorator as text."""
 
     seed: int
     source: str
     params: tuple[Param, ...]
     returns: str
+    options: str = ""
 
     def with_source(self, source: str) -> Program:
         return replace(self, source=source)
@@ -49,7 +56,12 @@ class Program:
         """Values for the parameters; `point` numbers the places where the program is tried."""
         rng = np.random.default_rng([self.seed, point])
         values = [_value(p.var, rng) for p in self.params]
-        return [lay_out(v, p.layout) if isinstance(v, np.ndarray) else v for p, v in zip(self.params, values)]
+        return [p.array(v) if isinstance(v, np.ndarray) else v for p, v in zip(self.params, values)]
+
+    @property
+    def precision(self) -> float:
+        """By how much the tolerances of double precision have to be multiplied."""
+        return 1e5 if any(p.dtype == "float32" for p in self.params) else 1.0
 
 
 def _value(v: Var, rng: np.random.Generator) -> Any:
@@ -69,7 +81,7 @@ def _value(v: Var, rng: np.random.Generator) -> Any:
 def make_program(seed: int, size: int = 3) -> Program:
     """The random program of this seed; `size` bounds its number of statements a block and its nesting."""
     random = Random(seed)
-    length = random.randint(2, 4)
+    length = random.choice((1, 2, 2, 3, 3, 4, 6))
     helpers: list[Helper] = []
     text: Lines = []
     for _ in range(random.choice((0, 0, 1, 1, 2))):
@@ -87,7 +99,8 @@ def make_program(seed: int, size: int = 3) -> Program:
     if returns != "n":
         body.append("return " + _result(scope, returns))
     text += [f"def {ENTRY}({', '.join(p.name for p in params)}):", *indent(body)]
-    return Program(seed, normalise("\n".join(text)), tuple(params), returns)
+    options = random.choices(("", "(boundscheck=True)"), (6, 1))[0]
+    return Program(seed, normalise("\n".join(text)), tuple(params), returns, options)
 
 
 def normalise(source: str) -> str:
@@ -115,7 +128,11 @@ def _params(random: Random, length: int) -> list[Param]:
         params.append(Param(Var("q", "q", (random.randint(2, 4),), fixed=True), False))
     random.shuffle(params)
     layouts = random.choices(("", "spaced", "backward"), (10, 1, 1), k=len(params))
-    return [replace(p, layout=layout if p.var.size else "") for p, layout in zip(params, layouts)]
+    dtypes = random.choices(("float64", "float32"), (1, 2) if random.random() < 0.15 else (1, 0), k=len(params))
+    return [
+        replace(p, layout=layout if p.var.size else "", dtype=dtype if p.var.kind in "vm" else "float64")
+        for p, layout, dtype in zip(params, layouts, dtypes)
+    ]
 
 
 def _result(s: Scope, returns: str) -> str:

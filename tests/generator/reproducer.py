@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.generator.dual import is_float
-from tests.generator.layout import lay_out, literal
+from tests.generator.layout import literal
 from tests.generator.program import ENTRY, Program
 
 HEAD = '''"""Generated, seed {seed}, point {point}.{note}"""
@@ -88,6 +88,7 @@ if __name__ == "__main__":
 def module_text(program: Program, point: int, note: str = "") -> str:
     """The file: imports, the program with each function a kernel, and a main that shows what differs."""
     decorated = program.source.replace("def ", "@dsl.kernel\ndef ")
+    decorated = decorated.replace(f"@dsl.kernel\ndef {ENTRY}(", f"@dsl.kernel{program.options}\ndef {ENTRY}(")
     arguments = program.arguments(point)
     listed = "\n".join(
         f"    {p.name!r}: {literal(v) if isinstance(v, np.ndarray) else repr(v)},"
@@ -109,7 +110,7 @@ def seeds(program: Program, point: int) -> dict[str, np.ndarray]:
     """The cotangents that reverse mode starts from, of each active array; a returned float's is 1."""
     rng = np.random.default_rng([program.seed, point, 7])
     active = [p for p in program.params if p.active and p.var.kind in "vm"]
-    return {p.name: lay_out(np.round(rng.uniform(-1, 1, p.var.size), 3), p.layout) for p in active}
+    return {p.name: p.array(np.round(rng.uniform(-1, 1, p.var.size), 3)) for p in active}
 
 
 def directions(program: Program, point: int, arguments: list[Any]) -> list[Any]:
@@ -120,7 +121,7 @@ def directions(program: Program, point: int, arguments: list[Any]) -> list[Any]:
         if not p.active or not is_float(v):
             out.append(None)
         elif isinstance(v, np.ndarray):
-            out.append(lay_out(np.round(rng.uniform(-1, 1, v.shape), 3), p.layout))
+            out.append(p.array(np.round(rng.uniform(-1, 1, v.shape), 3)))
         else:
             out.append(float(np.round(rng.uniform(-1, 1), 3)))
     return out

@@ -245,7 +245,7 @@ def counted(s: Scope, depth: int) -> Lines:
         inner.add(Var(name, "i", (), 0, a.size[0] - 1, fixed=True))
         head = f"for {name} in range({s.random.choice((f'len({a.name})', f'{a.name}.shape[0]', f'{a.name}.size'))}):"
     elif roll < 0.75:
-        n = s.random.choice((0, 1, 2, 3, 3, 4, 5))
+        n = s.random.choice((0, 1, 2, 3, 3, 4, 5, 5, 37 if s.in_loop == 0 else 2))
         inner.add(Var(name, "i", (), 0, max(n - 1, 0), fixed=True))
         head = f"for {name} in range({n}):"
     else:

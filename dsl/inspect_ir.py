@@ -141,6 +141,13 @@ def _derivative(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> Request:
     if not args or not isinstance(args[0], Mode):
         hint = f'write {kernel.name}.ir("{stage}", dsl.Reverse, annotated arguments...), as for dsl.autodiff'
         raise ArgumentError(f"stage {stage!r} is of a derivative, and needs a mode", None, hint)
+    return derivative_of(kernel, args)
+
+
+def derivative_of(kernel: Kernel, args: tuple[Any, ...]) -> Request:
+    """The derivative for a mode and annotations of types or values."""
+    from . import checks
+
     return checks.derivative_request(args[0], kernel, tuple(_annotated(kernel, a) for a in args[1:]))
 
 
@@ -149,13 +156,16 @@ def _annotated(kernel: Kernel, arg: Any) -> Any:
         values = [_example(kernel, arg.type) for _ in range(2)]
         shadowed = arg.annotation.__name__ not in ("Const", "Active")
         return arg.annotation(*values) if shadowed else arg.annotation(values[0])
-    if isinstance(arg, Annotation) and _is_type(arg.val):
+    if isinstance(arg, Annotation) and is_type(arg.val):
         return type(arg)(_example(kernel, arg.val))
     return arg
 
 
-def _is_type(arg: Any) -> bool:
-    return isinstance(arg, types.Type) or (isinstance(arg, type) and (arg in _PYTHON or arg.__module__ == "numpy"))
+def is_type(arg: Any) -> bool:
+    """Whether an argument is given by a type only."""
+    return isinstance(arg, (types.Type, AnnotatedType)) or (
+        isinstance(arg, type) and (arg in _PYTHON or arg.__module__ == "numpy")
+    )
 
 
 _PYTHON = (bool, int, float, complex)

@@ -17,6 +17,8 @@ from .syntax.source import Source, source_of
 
 if TYPE_CHECKING:
     from .constants import Watch
+    from .explain import Explanation
+    from .modes import Mode
 
 _VARARGS = 0x04 | 0x08  # code flags of *args and **kwargs
 
@@ -127,6 +129,20 @@ class Kernel:
         from .inspect_ir import ir
 
         return ir(self, stage, args)
+
+    def explain(self, mode: Mode, *args: Any) -> Explanation:
+        """What a derivative does on each source line: activity, tape and loops, to be printed. Arguments as for
+        `dsl.autodiff(mode, k, ...)`, or their types.
+        """
+        from .explain import explain
+
+        return explain(self, (mode, *args))
+
+    def tape_bytes(self, mode: Mode, *args: Any) -> int:
+        """The bytes that the tape of `dsl.autodiff(mode, k, *args)` takes, counted in a run on copies of `args`."""
+        from .measure import tape_bytes
+
+        return tape_bytes(self, (mode, *args))
 
     def __repr__(self) -> str:
         return f"<dsl.kernel {self.__qualname__}({', '.join(self.params)}) at {self.loc.file}:{self.loc.line}>"

@@ -28,7 +28,7 @@ class IRText(str):
         return str.__str__(self)
 
     def __str__(self) -> str:
-        return self.coloured() if _on_terminal() else self.plain
+        return self.coloured() if on_terminal() else self.plain
 
     def __repr__(self) -> str:
         return str(self)  # an interactive prompt shows it as print does
@@ -59,7 +59,8 @@ class IRText(str):
         return IRText, (self.plain, self.language)
 
 
-def _on_terminal() -> bool:
+def on_terminal() -> bool:
+    """Whether what is printed goes to a terminal that is to have colours."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     try:

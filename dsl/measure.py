@@ -1,0 +1,131 @@
+"""How many bytes a derivative's tape takes for given arguments: counted by a variant of the derivative that counts.
+
+The variant is compiled for this one purpose and run on copies of the arguments, so that nothing of the user's changes.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import checks, derivative, driver, require
+from .arrays import check_structs, check_written
+from .compiled import Compiled
+from .errors import ArgumentError, CompileError
+from .kernel import Kernel
+from .modes import Mode
+from .request import Request
+from .runner import build
+from .written import written_arguments
+
+if TYPE_CHECKING:
+    from dialects.explain import Examined, Site
+
+
+class Measured(NamedTuple):
+    """What the engine did, and where the final code allocates for its tape."""
+
+    examined: Examined
+    sites: list[Site]
+    variant: Any  # the module that counts, and all else that it takes to run it
+    entry: str
+    asked: driver.Asked
+    written: list[bool]
+    words: tuple[int, int]  # of the arguments, and of the results
+
+
+def tape_bytes(kernel: Kernel, args: tuple[Any, ...]) -> int:
+    """The bytes that the tape of `dsl.autodiff(mode, kernel, ...)` takes, `args` being the mode and what follows."""
+    if not args or not isinstance(args[0], Mode):
+        hint = f"write {kernel.name}.tape_bytes(dsl.Reverse, annotated arguments...), as for dsl.autodiff"
+        raise ArgumentError(f"{kernel.name}.tape_bytes needs a mode first", None, hint)
+    request = checks.derivative_request(args[0], kernel, args[1:])
+    return sum(run(request, examine(request), args[1:]))
+
+
+def examine(request: Request) -> Measured:
+    """Make the derivative that a request asks for, with counters in it."""
+    require.compiler()
+    from mlir.ir import Location
+
+    from dialects import explain
+
+    with driver._lock:
+        asked = driver._asked(driver.state_of(request.kernel), request)
+        examined = driver.engine(explain.examine, asked.module, request)
+        with asked.module.context, Location.unknown():
+            derivative.only_entry(asked.module, asked.entry)
+            written = written_arguments(asked.module, asked.entry)
+            if asked.lowered.errors:
+                written.pop()  # the error cell
+            words = _words(asked.module, asked.entry)
+            sites = driver.engine(lambda module: explain.count_tape(module, asked.entry), asked.module, request)
+            text = asked.module.operation.get_asm(enable_debug_info=True)
+    return Measured(examined, sites, text, asked.entry, asked, written, words)
+
+
+def run(request: Request, measured: Measured, args: tuple[Any, ...]) -> list[int]:
+    """The bytes of each site, by running the variant on copies of the arguments."""
+    if not measured.sites:
+        return []
+    compiled = _compile(request, measured)
+    check_written(request, compiled.written, compiled.strict_aliasing)
+    check_structs(request, compiled.writebacks)
+    counters = (ctypes.c_int64 * (2 * len(measured.sites)))()
+    compiled.call = _call(compiled.loaded.function, counters, *measured.words)
+    build(request, compiled, guarded=False)(copy.deepcopy(args))
+    return list(counters)[: len(measured.sites)]
+
+
+def _compile(request: Request, measured: Measured) -> Compiled:
+    from lowering import cpu
+    from lowering.errors import LoweringError
+
+    asked, state = measured.asked, driver.state_of(request.kernel)
+    meta = {
+        "returns": asked.returns,
+        "primal": asked.primal,
+        "errors": list(asked.lowered.errors),
+        "writebacks": list(asked.lowered.writebacks),
+        "written": measured.written,
+        "strict_aliasing": True,
+    }
+    try:
+        with driver._lock:
+            code = cpu.compile(measured.variant, measured.entry, driver.cpu_options(state.options, True))
+            return Compiled(meta, asked.result, cpu.load(code, measured.entry))
+    except LoweringError as error:
+        raise driver._as_ours(error, CompileError) from None
+
+
+def _call(function: Any, counters: Any, arguments: int, results: int) -> Any:
+    """A function of the slots of the plain derivative that calls the variant, whose last argument are the counters."""
+    slots = (ctypes.c_int64 * (arguments + 5 + results))()
+    start = ctypes.addressof(counters)
+    slots[arguments : arguments + 5] = [start, start, 0, len(counters), 1]
+
+    def call(address: int) -> int:
+        ctypes.memmove(slots, address, 8 * arguments)
+        status: int = function(ctypes.addressof(slots))
+        ctypes.memmove(address + 8 * arguments, ctypes.addressof(slots) + 8 * (arguments + 5), 8 * results)
+        return status
+
+    return call
+
+
+def _words(module: Any, entry: str) -> tuple[int, int]:
+    """How many slots the arguments of a function take, and its results: see `packing`."""
+    from mlir import ir
+
+    function = derivative._function(module, entry)
+    type_ = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
+    return sum(map(_slots, type_.inputs)), sum(map(_slots, type_.results))
+
+
+def _slots(type_: Any) -> int:
+    from mlir import ir
+
+    if isinstance(type_, ir.MemRefType):
+        return 3 + 2 * int(type_.rank)
+    return 2 if isinstance(type_, ir.ComplexType) else 1

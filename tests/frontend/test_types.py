@@ -92,7 +92,9 @@ def test_structs():
     assert types.leaves(types.typeof(Pair(1, np.zeros(2)))) == [types.int64, types.ArrayType(types.float64, 1)]
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, np.zeros(2, "M8[s]"), np.zeros(2, object), np.zeros(2, ">f8"), object()])
+@pytest.mark.parametrize(
+    "value", [[1, 2], {"a": 1}, np.zeros(2, "M8[s]"), np.zeros(2, object), np.zeros(2, ">f8"), object()]
+)
 def test_refused(value):
     with pytest.raises(TypeError):
         types.typeof(value)

@@ -8,8 +8,9 @@ from mlir.ir import Location, Operation
 class DerivativeError(Exception):
     """A derivative that cannot be given.
 
-    `loc` is (file, line, column), 1-based, of the user's source where it is known, else None. `argument` is the number
-    of the function's argument that it is about, which `message` calls "argument N"; those who know its name put it in.
+    `loc` is (file, line, column), 1-based, of the user's source where it is known, else None. `argument` is the
+    number of the function's argument that it is about, which `message` calls "argument N"; those who know its name
+    put it in.
     """
 
     def __init__(

@@ -86,10 +86,16 @@ def _returned_shadow(emitter: Forward, value: Value) -> tuple[Value, ...]:
 
 def _reverse(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block, name: str) -> Findings:
     reverse = Reverse(builder, activity, request.width, request.strong_zero)
+    if request.split:
+        for memory in activity.objects.all:
+            if memory.argument is not None and (request.overwritten is None or memory.argument in request.overwritten):
+                reverse.stability.volatile.add(memory)
     frame = Frame(entry)
     sweep = Sweep(builder, activity, request.width, frame, reverse.taped)
     seeds = _bind(sweep, request, entry, block)
     sweep.block(entry)
+    if request.split:
+        builder.op("autodiff.turn")
     returned = list(operations(entry)[-1].operands)
     results = sweep.values(returned) if request.primal else []
     for value, kind in zip(returned, request.returns, strict=True):

@@ -1,8 +1,9 @@
-"""What reverse mode decided, in a form that outlives the IR: each taped value with the reason, each loop with its plan.
+"""What reverse mode decided, in a form that outlives the IR: each taped value with the reason, each loop with its
+plan.
 
-Made while the primal function in normal form still stands; `reasons.py` says why. The memory of a tape and the forward
-copy of a loop are found again in the final IR by a *mark*, a name around their location: attributes get lost where
-canonicalize makes an op anew, locations do not.
+Made while the primal function in normal form still stands; `reasons.py` says why. The memory of a tape and the
+forward copy of a loop are found again in the final IR by a *mark*, a name around their location: attributes get lost
+where canonicalize makes an op anew, locations do not.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ TAPE, STACK, FORWARD = "autodiff.tape ", "autodiff.stack", "autodiff.forward "
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a value is on the tape: `text`, which says "line N" of the other place that it is about, if there is one."""
+    """Why a value is on the tape: `text`, which says "line N" of the other place that it is about, if there is
+    one.
+    """
 
     text: str
     place: Position | None = None
@@ -30,10 +33,10 @@ class Reason:
 class Taped:
     """One value that the reverse sweep finds on the tape.
 
-    `kind` is "value", "shadow" (of an array that is carried or chosen) or "trips" (of a while loop). `given` is where a
-    carried value is computed for the next iteration. `storage` is "buffer" (sized before the loops) or "stack" (which
-    grows). `loops` are the loops around it for whose iterations the tape has room, outermost first; `inside` is the
-    replayed loop within one iteration of which this tape lives.
+    `kind` is "value", "shadow" (of an array that is carried or chosen) or "trips" (of a while loop). `given` is where
+    a carried value is computed for the next iteration. `storage` is "buffer" (sized before the loops) or "stack"
+    (which grows). `loops` are the loops around it for whose iterations the tape has room, outermost first; `inside`
+    is the replayed loop within one iteration of which this tape lives.
     """
 
     kind: str
@@ -53,8 +56,8 @@ class LoopPlan:
     """How the reverse sweep gets through a loop that carries a derivative.
 
     `outermost`: no other loop is around it. `replayed`: it runs the needed part of each iteration again; `from_tape`
-    is what that reads from the tape of the forward loop. `mark` is on the forward copy of the loop, as long as anybody
-    needs one.
+    is what that reads from the tape of the forward loop. `mark` is on the forward copy of the loop, as long as
+    anybody needs one.
     """
 
     position: Position | None

@@ -62,6 +62,11 @@ class Check:
     def __init__(self, module: Module, name: str, settings: Settings, given: Sequence[Any] = ()):
         self.name, self.settings = name, settings
         self.rng = np.random.default_rng(settings.seed)
+        with module.context, Location.unknown():
+            self._build(module, name, given)
+
+    def _build(self, module: Module, name: str, given: Sequence[Any]) -> None:
+        """Compile the function and its derivatives."""
         find(module, name)
         prepare(module)
         results_to_arguments(module)
@@ -76,7 +81,7 @@ class Check:
                 f"@{name} returns a memref whose size is not known before the call",
                 "let it fill a memref that it is given as an argument",
             )
-        self.moving = [k.is_moving and i not in settings.const for i, k in enumerate(self.inputs)]
+        self.moving = [k.is_moving and i not in self.settings.const for i, k in enumerate(self.inputs)]
         self._request(module, function)
         pipeline.differentiate(module)
         self.primal, self.forward, self.reverse = (compiled(module, n) for n in (name, FORWARD, REVERSE))
@@ -195,7 +200,9 @@ class Check:
         return values, gradient
 
     def _differences(self, point: list[Any], direction: list[Any], step: float) -> list[Any] | None:
-        """The derivative of all values along `direction` by central differences; None where it depends on the step."""
+        """The derivative of all values along `direction` by central differences; None where it depends on the
+        step.
+        """
         near, far = (self._stencil(point, direction, h) for h in (step, 2 * step))
         worst = TOLERANCES[8] / 10 if step == STEPS[8] else TOLERANCES[4 if step == STEPS[4] else 2] / 2
         scale = max([1.0, *(abs(x) for v in near for x in _reals(v))])

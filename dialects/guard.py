@@ -1,8 +1,8 @@
 """Work in a child process, so that what ends it is reported and not suffered.
 
-MLIR checks much of what it is given by assertions that abort, deep nesting overflows its stack, and compiled code does
-what it is told. The child does the work and its output; the parent only waits, and says where a child that was ended by
-a signal had got to.
+MLIR checks much of what it is given by assertions that abort, deep nesting overflows its stack, and compiled code
+does what it is told. The child does the work and its output; the parent only waits, and says where a child that was
+ended by a signal had got to.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from .expand import derivative
 from .findings import LoopPlan, Taped
 from .prepare import prepare
 from .request import Request
+from .split import split
 from .structure import callee_name, normalise, symbol
 from .upstream import run
 
@@ -35,6 +36,8 @@ class Expansion:
     function: str
     taped: list[Taped] = field(default_factory=list)
     loops: list[LoopPlan] = field(default_factory=list)
+    #: Split mode: the types of what @function.augment gives behind the primal results and @function.pullback takes last.
+    tape: list[str] = field(default_factory=list)
 
 
 def differentiate(module: Module) -> list[Expansion]:
@@ -85,7 +88,11 @@ def _expand(module: Module, declaration: Operation, request: Request) -> Expansi
     if request.public:
         declaration.attributes["sym_visibility"] = StringAttr.get("public")
     remove_dead_code(declaration)
-    return Expansion(request, name, found.taped, found.loops)
+    tape: list[str] = []
+    if request.split:
+        lower_caches(declaration)
+        tape = split(declaration, request)
+    return Expansion(request, name, found.taped, found.loops, tape)
 
 
 def normal_form(module: Module, at: Operation, function: str, name: str) -> Operation:

@@ -5,8 +5,8 @@ and vector; leaves one with structured control flow on memrefs, optimised: what 
 not taped, recomputed or differentiated after it.
 
 Tensors become memrefs, also in the signatures of functions and of requests for derivatives: a derivative of
-`@f(tensor<?xf64>)` takes a memref and its shadow. No argument is written that was not (a tensor is a value), and what a
-function returns is returned.
+`@f(tensor<?xf64>)` takes a memref and its shadow. No argument is written that was not (a tensor is a value), and what
+a function returns is returned.
 """
 
 from __future__ import annotations

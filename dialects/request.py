@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from mlir.ir import (
     ArrayAttr,
+    DenseI64ArrayAttr,
     FlatSymbolRefAttr,
     FunctionType,
     IntegerAttr,
@@ -53,6 +54,10 @@ class Request:
     primal: bool
     strong_zero: bool
     public: bool
+    #: Two functions instead of one, with a tape between them (split.py).
+    split: bool = False
+    #: The arguments whose memory may be overwritten between the two; None: any may be.
+    overwritten: tuple[int, ...] | None = None
 
     @staticmethod
     def of(op: Operation) -> Request | None:
@@ -72,6 +77,8 @@ class Request:
             "autodiff.primal" in a,
             "autodiff.strong_zero" in a,
             "autodiff.public" in a,
+            "autodiff.split" in a,
+            tuple(DenseI64ArrayAttr(a["autodiff.overwritten"])) if "autodiff.overwritten" in a else None,
         )
 
     def check(self, declaration: Operation, function: Operation) -> None:

@@ -20,6 +20,8 @@ class Stability:
 
     def __init__(self, function: Operation, objects: Objects):
         self.function, self.objects = function, objects
+        #: Memory that may change between the forward and the reverse sweep by other hands.
+        self.volatile: set[MemoryObject] = set()
         self._entry = function.regions[0].blocks[0]
         self._known: dict[tuple[Operation, Block], bool] = {}
         self._position: dict[Operation, int] = {}
@@ -56,6 +58,8 @@ class Stability:
         """An op that may overwrite what `load` (of available memory) read, before the reverse sweep of `frame`."""
         memref = load.operands[0]
         objects = self.objects.of(memref)
+        if objects & self.volatile:
+            return self.function  # its caller
         if frame.outer_frame is not None and not all(inside(o, frame.old) for o in objects):
             if not self.available(memref, frame.outer_frame):
                 return load

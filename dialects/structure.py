@@ -6,7 +6,8 @@ Leaves a private copy in which
 - every scf.while has an empty `before` region: `before` only forwards its arguments, the first being the condition;
 - scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
 - local memory is memref.alloc without dealloc: where memory ends is decided again after differentiation;
-- atomics, and vectors that are read from and written to memory, are loads and stores (see memory_forms, vector_forms).
+- atomics, and vectors that are read from and written to memory, are loads and stores (see memory_forms,
+  vector_forms).
 """
 
 from __future__ import annotations

@@ -69,7 +69,9 @@ class Sweep(Augmenter):
 
     # memory --------------------------------------------------------------------------------------------------------
     def copy_memref_alloc(self, op: Operation) -> None:
-        """A shadow is made here only if the memref travels on; else the reverse sweep makes it where it first needs it."""
+        """A shadow is made here only if the memref travels on; else the reverse sweep makes it where it first needs
+        it.
+        """
         result = op.results[0]
         new = self.copy_plain(op)
         if self.activity.memory(result) and self.travels(result):

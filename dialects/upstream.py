@@ -11,7 +11,8 @@ from .errors import DerivativeError, source_position
 def run(module: Module, passes: str) -> None:
     """Run `passes`, as `builtin.module(...)` would hold them, on `module` in place."""
     try:
-        PassManager.parse(f"builtin.module({passes})").run(module.operation)
+        with module.context:
+            PassManager.parse(f"builtin.module({passes})").run(module.operation)
     except MLIRError as error:
         raise failure(error, "a pass before differentiation failed") from None
 

@@ -1,8 +1,8 @@
 """Vector ops of upstream programs in terms of elements: part of `structure`.
 
-Vectors keep their arithmetic, for which there are rules. What moves vectors to and from memory becomes loads and stores
-of elements (which LLVM joins again), so that memory has one kind of access; reductions other than sums and ops that
-rearrange elements are written out.
+Vectors keep their arithmetic, for which there are rules. What moves vectors to and from memory becomes loads and
+stores of elements (which LLVM joins again), so that memory has one kind of access; reductions other than sums and ops
+that rearrange elements are written out.
 """
 
 from __future__ import annotations

@@ -36,6 +36,8 @@ class Activity:
         self._varied_caches: set[Value] = set()
         self._useful_caches: set[Value] = set()
         self._ops = [op for op in walk(function) if op != function]
+        #: Memory of bytes that memref.view makes other elements of.
+        self._viewed = {o for op in self._ops if op.name == "memref.view" for o in self.objects.of(op.operands[0])}
         self._seed()
         self._fixpoint(self._forward, list(self._ops))
         self._fixpoint(self._backward, list(reversed(self._ops)))
@@ -52,7 +54,10 @@ class Activity:
 
     def memory(self, memref: Value) -> bool:
         """A memref whose memory has a shadow."""
-        return holds_tangents(memref.type) and any(o in self._shadowed for o in self.objects.of(memref))
+        held = self.objects.of(memref)
+        if not holds_tangents(memref.type) and not (is_memref(memref.type) and any(o in self._viewed for o in held)):
+            return False
+        return any(o in self._shadowed for o in held)
 
     def cache(self, cache: Value) -> bool:
         return cache in self._varied_caches and cache in self._useful_caches

@@ -163,7 +163,9 @@ class Builder:
         return self.value("arith.constant", [], type_, {"value": IntegerAttr.get(type_, int(value))})
 
     def zero(self, type_: Type) -> Value:
-        """Zero of a differentiable type."""
+        """Zero of a differentiable type, or (bytes that hold such values) of an integer type."""
+        if isinstance(type_, IntegerType):
+            return self.value("arith.constant", [], type_, {"value": IntegerAttr.get(type_, 0)})
         if isinstance(type_, VectorType):
             if isinstance(type_.element_type, ComplexType):
                 return self.value("vector.broadcast", [self.zero(type_.element_type)], type_)

@@ -14,8 +14,8 @@ from .errors import refuse
 
 #: arith's numbers for kinds of atomic updates; "" stores the value itself.
 _ATOMIC = (
-    "addf", "addi", "", "maximumf", "maxsi", "maxui", "minimumf", "minsi", "minui", "mulf", "muli", "ori", "andi",
-    "maxnumf", "minnumf", "xori",
+    "addf", "addi", "andi", "", "maximumf", "maxnumf", "maxsi", "maxui", "minimumf", "minnumf", "minsi", "minui",
+    "mulf", "muli", "ori", "xori",
 )  # fmt: skip
 
 

@@ -20,6 +20,14 @@ VIEWS = frozenset(
     }
 )  # fmt: skip
 ALLOCATIONS = frozenset({"memref.alloc", "memref.alloca"})
+#: Ops that take a memref and write nothing into it.
+_READS = frozenset(
+    {
+        "memref.load", "memref.dim", "memref.rank", "memref.dealloc", "memref.extract_strided_metadata", "vector.load",
+        "vector.maskedload", "vector.gather", "vector.transfer_read", "arith.select", "func.return", "autodiff.push",
+        "autodiff.pop", "builtin.unrealized_conversion_cast",
+    }
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -121,9 +129,9 @@ def written(op: Operation) -> list[Value]:
         return [o for o in op.operands if is_memref(o.type)]
     if op.name == "vector.store":
         return [op.operands[1]]
-    if op.name == "func.call":
-        return [o for o in op.operands if is_memref(o.type)]
-    return []
+    if op.name in _READS or op.name in VIEWS or op.name in ALLOCATIONS or op.name.startswith("scf."):
+        return []
+    return [o for o in op.operands if is_memref(o.type)]  # calls, and ops that are not known here
 
 
 def flows(op: Operation) -> list[tuple[Value, Value]]:

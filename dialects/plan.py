@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from .sweep import Frame
 
 _PURE_DIALECTS = ("arith.", "math.", "complex.", "index.", "vector.", "ub.")
-_IMPURE = frozenset({"vector.load", "vector.store", "vector.transfer_read", "vector.transfer_write", "vector.print"})
+_IMPURE = frozenset({"vector.print", "vector.mask"})
 
 
 def pure(op: Operation) -> bool:
     """Whether `op`'s results depend on its operands alone and running it again does nothing else."""
     name = op.name
     if name.startswith(_PURE_DIALECTS):
-        return name not in _IMPURE
+        return name not in _IMPURE and not any(is_memref(o.type) for o in op.operands)
     if name == "func.call":
         return rules.lookup(op) is not None or rules.inactive(op)
     return name in VIEWS or name in ("memref.dim", "memref.get_global", "autodiff.stop")

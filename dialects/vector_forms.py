@@ -13,7 +13,6 @@ from itertools import product
 from mlir.ir import (
     AffineConstantExpr,
     AffineDimExpr,
-    AffineMap,
     AffineMapAttr,
     ArrayAttr,
     BoolAttr,
@@ -125,10 +124,10 @@ class VectorForms(Copier):
     def _axes(self, op: Operation) -> list[int | None]:
         """The axis of the memory that each axis of the vector runs along; None where it repeats."""
         axes: list[int | None] = []
-        for expression in AffineMap(AffineMapAttr(op.attributes["permutation_map"]).value).results:
-            if AffineDimExpr.isinstance(expression):
+        for expression in AffineMapAttr(op.attributes["permutation_map"]).value.results:
+            if isinstance(expression, AffineDimExpr):
                 axes.append(AffineDimExpr(expression).position)
-            elif AffineConstantExpr.isinstance(expression):
+            elif isinstance(expression, AffineConstantExpr):
                 axes.append(None)
             else:
                 raise refuse(op, f"{op.name} with the permutation map {op.attributes['permutation_map']}")

@@ -12,6 +12,7 @@ from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 from .builder import captured, home, operation, walk
 from .copier import Copier
 from .plan import pure
+from .sweep import ReplaySweep
 from .tangents import Shadow
 from .tape import Scope, read
 
@@ -161,5 +162,14 @@ class _Again(Copier):
 def _from_tape(reverse: Reverse, old: Value, owner: ReverseScope) -> Value:
     if owner.source is None:
         raise AssertionError(f"a value of the function's own block is not available: {old}")
-    recorded = owner.source.record(old)
-    return read(reverse.b, recorded, owner.indices, owner.here(), owner.start())
+    source, indices = owner.source, owner.indices
+    frame: Frame | None = owner.frame
+    # What a replay itself has from the tape of the frame around it is read there, not taped once more.
+    while frame is not None and frame.outer is not None:
+        if not isinstance(frame.sweep, ReplaySweep) or not frame.sweep.reads_tape(old):
+            break
+        indices = [*frame.outer.indices, *indices]
+        frame = frame.outer_frame
+        if frame is not None:
+            source = frame.sweep.scopes[home(old)]
+    return read(reverse.b, source.record(old), indices, owner.here(), owner.start())

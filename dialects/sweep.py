@@ -11,11 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlir.ir import Block, Operation, Value
+from mlir.ir import Block, BlockArgument, Operation, Value
 
 from .activity import Activity
 from .augment import Augmenter
-from .builder import Builder, is_memref, operation
+from .builder import Builder, home, is_memref, operation
 from .caches import cache_type, pushed_type
 from .plan import Replay
 from .tangents import Shadow
@@ -121,6 +121,17 @@ class ReplaySweep(Sweep):
         self.reverse, self.replay = reverse, replay
         #: Where the outer frame's tape is read: the counters of the loops between that frame and here.
         self.indices = list(frame.outer.indices)
+
+    def reads_tape(self, old: Value) -> bool:
+        """Whether the value, of a block nested in the frame, is a load that can be read from the tape of the frame
+        around at any time.
+        """
+        if isinstance(old, BlockArgument) or operation(old.owner) not in self.replay.taped_loads:
+            return False
+        if home(old) == self.frame.old:
+            return False
+        outer = self.frame.outer_frame
+        return outer is not None and outer.sweep.scopes[home(old)].is_static
 
     def value(self, old: Value) -> Value:
         known = self.map.get(old)

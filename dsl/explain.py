@@ -29,13 +29,16 @@ if TYPE_CHECKING:
 
 # The signs of lines, and what they mean.
 _SIGNS = {"active": "A", "varied": "v", "useful": "u", "const": " "}
-_LEGEND = "A: carries a derivative   v: depends on an active argument only   u: the result depends on it only   T: on the tape"
+_LEGEND = "A: active   v: depends on an active argument, only   u: the result depends on it, only   T: on the tape"
 
 
 class TapedValue(NamedTuple):
-    """A value on the tape. `bytes` is None where there were no values to run with."""
+    """A value on the tape: `name` is the variable or the expression, `what` what of it ("the shadow of" an array, "the
+    choice in" max(...), "the trips of" a loop), if not the value. `bytes` is None where there was nothing to run with.
+    """
 
     name: str
+    what: str
     type: str
     file: str
     line: int
@@ -47,7 +50,12 @@ class TapedValue(NamedTuple):
     def __str__(self) -> str:
         size = "" if self.bytes is None else f", {_amount(self.bytes)}"
         how = "a stack that grows" if self.grows else "a buffer sized before the loops"
-        return f"`{self.name}` ({self.type}{size}; {how}): {self.reason}"
+        return f"{self.title} ({self.type}{size}; {how}): {self.reason}"
+
+    @property
+    def title(self) -> str:
+        """Name and what of it."""
+        return f"{self.what} `{self.name}`".lstrip()
 
 
 class Line(NamedTuple):
@@ -194,7 +202,7 @@ class _Writer:
         if loop.from_tape:
             lines = ", ".join(str(line) for line in sorted({line for _, line, _ in loop.from_tape}))
             said.append(f"the forward loop leaves it what is read on line {lines}")
-        if loop.outermost and forward and not loop.replayed:
+        if loop.outermost and forward and not loop.replayed and self.sources.is_loop(loop.position):
             said.append("run forward, then in reverse")
         if said and loop.position is not None:
             self._note(loop.position, "; ".join(said))
@@ -209,9 +217,10 @@ class _Writer:
         file, line, col = taped.position or (*self.main, 1)
         name = self.sources.name(taped.op, taped.position, taped.given) or taped.op
         reason = self._reason(taped)
-        if taped.kind != "value":
-            name = {"shadow": f"the shadow of {name}", "trips": "the number of iterations"}[taped.kind]
-        value = TapedValue(name, taped.type, file, line, col, size, taped.storage == "stack", reason)
+        what = {"value": "", "shadow": "the shadow of", "trips": "the trips of"}[taped.kind]
+        if taped.type == "i1" and ".cmp" in taped.op and not taped.given:
+            what = "the choice in"
+        value = TapedValue(name, what, _type(taped.type), file, line, col, size, taped.storage == "stack", reason)
         self.tape.append(value)
         self.taped_lines.add((file, line))
         self._note((file, line, col), f"taped {self._sized(value, taped, own)}: {reason}")
@@ -222,15 +231,13 @@ class _Writer:
         around = _times(taped.loops)
         if value.grows:
             if value.bytes is None:
-                return (
-                    f"`{value.name}` ({taped.type}{each}{around}; on a stack that grows: its size is known after a run)"
-                )
+                return f"{value.title} ({value.type}{each}{around}; a stack that grows: only a run tells how far)"
             kept = any(self.measured.sites[i].how == "kept" for i in own)
-            most = "with the arrays it keeps, " if kept else ""
-            return f"`{value.name}` ({taped.type}{each}{around}; on a stack that grew to {most}{_amount(value.bytes)})"
+            most = ", with the arrays that it keeps" if kept else ""
+            return f"{value.title} ({value.type}{each}{around}; on a stack that grew to {_amount(value.bytes)}{most})"
         if value.bytes is None or not element:
-            return f"`{value.name}` ({taped.type}{each}{around})"
-        return f"`{value.name}` ({taped.type}, {value.bytes // element} x {element} = {_amount(value.bytes)}{around})"
+            return f"{value.title} ({value.type}{each}{around})"
+        return f"{value.title} ({value.type}, {value.bytes // element} x {element} = {_amount(value.bytes)}{around})"
 
     def _reason(self, taped: Taped) -> str:
         text = taped.reason.text
@@ -268,8 +275,23 @@ class _Writer:
 def _times(loops: tuple[Position, ...]) -> str:
     if not loops:
         return ""
-    lines = ", ".join(str(line) for _, line, _ in loops)
-    return f", for each iteration of the loop{'s' if len(loops) > 1 else ''} on line {lines}"
+    lines = " and ".join(str(line) for _, line, _ in loops)
+    several = "s" if len(loops) > 1 else ""
+    return f", for each iteration of the loop{several} on line{several} {lines}"
+
+
+def _type(type_: str) -> str:
+    """A type of MLIR as the user knows it."""
+    if type_.startswith("memref<"):
+        shape = type_[7:-1].partition(",")[0]
+        return f"array of {_type(shape.rpartition('x')[2])}"
+    return _TYPES.get(type_, type_)
+
+
+_TYPES = {
+    "i1": "bool", "i8": "int8", "i16": "int16", "i32": "int32", "i64": "int64", "index": "int64", "f16": "float16",
+    "bf16": "bfloat16", "f32": "float32", "f64": "float64", "complex<f32>": "complex64", "complex<f64>": "complex128",
+}  # fmt: skip
 
 
 def _element(type_: str) -> int | None:

@@ -39,6 +39,12 @@ class Sources:
                 best = (node.lineno, node.end_lineno or node.lineno)
         return best
 
+    def is_loop(self, place: tuple[str, int, int] | None) -> bool:
+        """Whether a `for` or `while` begins at the place."""
+        if place is None:
+            return False
+        return any(isinstance(n, (ast.For, ast.While)) and n.lineno == place[1] for n in self._nodes(place[0]))
+
     def name(self, op: str, place: tuple[str, int, int] | None, given: tuple[str, int, int] | None = None) -> str:
         """What the user calls the value of `op` at `place`, or what a loop carries and computes at `given`: the name
         that it is assigned to, or the expression. Empty where the text does not say.
@@ -51,6 +57,8 @@ class Sources:
         found = self._expression(op, place)
         if found is None:
             return ""
+        if ".cmp" in op:  # a part of what is assigned
+            return _short(ast.unparse(found))
         statement = self._statement(place)
         if isinstance(statement, ast.Assign) and statement.value is found and _target(statement):
             return _target(statement)

@@ -69,7 +69,7 @@ def primal(case: Case) -> Failure | None:
     values = copies(case.arguments)
     returned = flatten(case.kernel(*values))
     return differs("primal: result", returned, case.truth.returned, case.precision * VALUE_TOLERANCE) or differs(
-        "primal: arrays", _contents(values), case.truth.arrays, VALUE_TOLERANCE
+        "primal: arrays", _contents(values), case.truth.arrays, case.precision * VALUE_TOLERANCE
     )
 
 

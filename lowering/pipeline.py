@@ -138,6 +138,8 @@ def _after(text: str, options: CpuOptions) -> list[str]:
         passes.append("convert-vector-to-scf")
     if re.search(r"math\.(ipowi|fpowi)", text):
         passes.append("convert-math-to-funcs{min-width-of-fpowi-exponent=1}")
+    if "memref.reshape" in text:
+        passes.append("memref-expand")  # (it also makes atomic updates into forms that do not lower)
     passes += ["expand-strided-metadata", "lower-affine", "convert-scf-to-cf"]
     if "vector." in text or "vector<" in text:
         passes.append("convert-vector-to-llvm")

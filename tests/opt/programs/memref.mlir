@@ -205,6 +205,7 @@ func.func @atomic_add(%a: memref<?xf64>, %s: memref<1xf64>) {
   return
 }
 // -----
+// pipeline: autodiff-structure
 func.func @atomic_kinds(%a: memref<6xf64>, %x: f64) -> f64 {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
@@ -226,6 +227,7 @@ func.func @atomic_kinds(%a: memref<6xf64>, %x: f64) -> f64 {
   return %w : f64
 }
 // -----
+// pipeline: autodiff-structure
 func.func @generic_atomic(%a: memref<?xf64>, %x: f64) -> f64 {
   %c1 = arith.constant 1 : index
   %old = memref.generic_atomic_rmw %a[%c1] : memref<?xf64> {

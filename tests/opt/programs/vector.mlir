@@ -9,6 +9,7 @@ func.func @load_and_store(%a: memref<?xf64>, %b: memref<?xf64>) {
   return
 }
 // -----
+// pipeline: autodiff-structure
 func.func @two_axes(%a: memref<3x4xf64>) -> f64 {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
@@ -68,6 +69,7 @@ func.func @rearranged(%a: memref<4xf64>, %b: memref<4xf64>) {
   return
 }
 // -----
+// pipeline: autodiff-structure
 func.func @several_axes(%a: memref<2x3xf64>, %b: memref<3xf64>) -> (f64, f64) {
   %c0 = arith.constant 0 : index
   %x = arith.constant 0.5 : f64
@@ -84,6 +86,7 @@ func.func @several_axes(%a: memref<2x3xf64>, %b: memref<3xf64>) -> (f64, f64) {
   return %s, %q : f64, f64
 }
 // -----
+// pipeline: autodiff-structure
 func.func @stretched(%a: memref<1x3xf64>) -> f64 {
   %c0 = arith.constant 0 : index
   %v = vector.load %a[%c0, %c0] : memref<1x3xf64>, vector<1x3xf64>

@@ -49,6 +49,6 @@ def count(text: str, what: str) -> int:
 
 def function(text: str, name: str) -> str:
     """A module's text with the function @name only."""
-    start = text.index(f"func.func @{name}(")
+    start = text.rindex("func.func", 0, text.index(f" @{name}("))
     end = text.find("\n  func.func", start)
     return text[start:].rstrip().removesuffix("}") if end < 0 else text[start:end]

@@ -23,6 +23,8 @@ LARGEST = 1e6
 STEP = 1e-9
 # How much a derivative may change, relative to all of them, when the point moves by STEP: a condition of 1e4.
 CHANGE = 1e-5
+# What a program may do wrong in plain Python: a shrunk one anything, a generated one an assertion or a domain error.
+PYTHON_ERRORS = (ArithmeticError, ValueError, LookupError, NameError, TypeError, AttributeError, AssertionError)
 
 
 class PlainArrays(DualArrays):
@@ -128,7 +130,7 @@ def judge(program: Program, arguments: list[Any]) -> Truth:
             truth = jacobian(program, arguments)
             margin, largest = Margin.smallest, Margin.largest
             near = jacobian(program, moved(arguments, np.random.default_rng(program.seed)))
-        except (ArithmeticError, ValueError, LookupError, NameError, TypeError, AttributeError) as error:
+        except PYTHON_ERRORS as error:
             raise Unfair(f"{type(error).__name__}: {error}") from error
     if margin < min(MARGIN * program.precision, 2e-3):
         raise Unfair(f"a comparison is decided by {margin:.1e}")

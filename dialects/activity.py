@@ -52,6 +52,9 @@ class Activity:
     def varied(self, value: Value) -> bool:
         return value in self._varied
 
+    def useful(self, value: Value) -> bool:
+        return value in self._useful
+
     def memory(self, memref: Value) -> bool:
         """A memref whose memory has a shadow."""
         held = self.objects.of(memref)
@@ -145,13 +148,13 @@ class Activity:
                 self._vary(op)
         elif name.startswith("scf."):
             pass
-        elif any(o in self._varied for o in operands) or any(self._varied_memory(o) for o in operands):
+        elif any(o in self._varied for o in operands) or any(self.varied_memory(o) for o in operands):
             self._vary(op)
             if name == "func.call":
                 for operand in operands:
                     self._varied_objects |= self.objects.of(operand)
 
-    def _varied_memory(self, value: Value) -> bool:
+    def varied_memory(self, value: Value) -> bool:
         return any(o in self._varied_objects for o in self.objects.of(value))
 
     def _vary(self, op: Operation) -> None:

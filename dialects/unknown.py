@@ -11,6 +11,7 @@ from mlir.ir import MemRefType, Operation, UnrankedMemRefType
 
 from . import rules
 from .activity import Activity
+from .bits import refuse_bits
 from .builder import captured, is_differentiable, is_memref, walk
 from .errors import refuse
 from .objects import ALLOCATIONS, VIEWS
@@ -25,6 +26,7 @@ KNOWN = VIEWS | ALLOCATIONS | {
 
 def refuse_unknown(activity: Activity) -> None:
     """Raise for an op of the function that could carry a derivative in a way that the passes do not follow."""
+    refuse_bits(activity)
     for op in walk(activity.function):
         types = [v.type for v in (*op.operands, *op.results)]
         if any(isinstance(t, UnrankedMemRefType) for t in types):

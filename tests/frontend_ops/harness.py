@@ -61,7 +61,7 @@ class Compiled:
             self.text = str(module)
             self.ir = module.operation.get_asm(enable_debug_info=True)
         self.records = shared.records
-        self.loaded = cpu.load(cpu.compile(self.ir, "entry", CpuOptions(contract=False)), "entry")
+        self.loaded = cpu.load(cpu.compile(self.ir, "entry", CpuOptions(opt_level=1, contract=False)), "entry")
 
     def _plain(self, b: Builder, result: Value) -> ir.Value:
         """The result's leaf in the layout that its type says; an argument is copied."""

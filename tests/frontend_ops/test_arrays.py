@@ -193,23 +193,18 @@ def test_products(dtype, rng):
         ).astype(dtype)
 
     a, b2, x, y = make(3, 4), make(4, 5), make(4), make(3)
-    eps = 0 if dtype == "int32" else np.finfo(dtype).eps
-    for left, right in (
-        (a, b2),
-        (a, x),
-        (y, a),
-        (x, x),
-        (a[::-1, ::2], b2[::2]),
-        (a, a.T),
-        (b2.T, x),
-        (a[:0], b2),
-        (a[:, :0], b2[:0]),
-    ):
+    strided, empty = (a[::-1, ::2], b2[::2]), (a[:, :0], b2[:0])
+    cases = [(a, b2), (a, x), (y, a), (x, x), strided, (a, a.T), (b2.T, x), (a[:0], b2), empty]
+
+    def products(b, *operands):
+        pairs = list(zip(operands[::2], operands[1::2]))
+        return [linalg.matmul(b, p, q) for p, q in pairs] + [call(np.dot)(b, p, q) for p, q in pairs]
+
+    error = 0 if dtype == "int32" else 50 * np.finfo(dtype).eps
+    for (left, right), actual in zip(cases * 2, run(products, *(m for case in cases for m in case))):
         expected = left @ right
-        actual = run(linalg.matmul, left, right)
         assert np.asarray(actual).dtype == expected.dtype and np.shape(actual) == expected.shape
-        np.testing.assert_allclose(actual, expected, rtol=50 * eps, atol=50 * eps)
-        np.testing.assert_allclose(run(call(np.dot), left, right), expected, rtol=50 * eps, atol=50 * eps)
+        np.testing.assert_allclose(actual, expected, rtol=error, atol=error)
 
 
 def test_products_of_mixed_types_and_expressions(rng):

@@ -57,17 +57,20 @@ def test_types_of_arrays(left, right, rng):
 def test_scalars_with_arrays(dtype, rng):
     """Python's numbers are weak, NumPy's are not."""
     x = numbers(dtype, rng)[:6]
+    wanted = []
     for scalar in (2, 0.5, 1j, True, np.int32(3), np.float32(0.25), np.float64(1.5)):
         try:
-            expected = x * scalar
+            wanted.append((scalar, x * scalar))
         except TypeError:
             continue
-        # a Python number given as a literal, and as a value known only at run time
-        actual = run(lambda b, p: elementwise.binary(b, "*", p, constant(scalar)), x)
+
+    def product(b, p, *given):
+        """By values known only at run time, and by literals."""
+        by_value = [elementwise.binary(b, "*", p, v) for v in given]
+        return by_value + [elementwise.binary(b, "*", p, constant(scalar)) for scalar, _ in wanted]
+
+    for (scalar, expected), actual in zip(wanted * 2, run(product, x, *(scalar for scalar, _ in wanted))):
         assert_same(actual, expected, 2 if expected.dtype.kind == "c" else 0, scalar)
-        if isinstance(scalar, (bool, int, float, complex)) or not isinstance(scalar, np.generic):
-            actual = run(apply("*"), x, scalar)
-            assert_same(actual, expected, 2 if expected.dtype.kind == "c" else 0, scalar)
 
 
 SHAPES = [((3, 4), (3, 4)), ((3, 4), (4,)), ((3, 4), (3, 1)), ((3, 4), (1, 4)), ((3, 1), (1, 4)), ((1,),

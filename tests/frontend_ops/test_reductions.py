@@ -28,11 +28,11 @@ def call(name, **kwargs):
 
 
 ALL = ["sum", "prod", "mean", "max", "min", "argmax", "argmin", "any", "all", "var", "std"]
-AXES = [{}, {"axis": None}, {"axis": 0}, {"axis": 1}, {"axis": -1}, {"axis": 1, "keepdims": True}, {"keepdims": True}]
+AXES = [{}, {"axis": 0}, {"axis": -2}, {"axis": 2, "keepdims": True}, {"keepdims": True}]
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int8", "uint32", "bool"])
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int8", "uint32", "bool"])
 def test_types_and_axes(name, dtype, rng):
     a = (rng.standard_normal((3, 4, 5)) * 3).astype(dtype)
     every = lambda b, x: [call("np." + name, **options)(b, x) for options in AXES]

@@ -10,6 +10,7 @@ from .augment import Augmenter
 from .builder import Builder, is_memref, operation, operations
 from .findings import Findings
 from .forward import Forward
+from .lanes import refuse_complex
 from .request import Request
 from .reverse import Reverse
 from .structure import symbol
@@ -25,6 +26,8 @@ def derivative(declaration: Operation, request: Request, function: Operation) ->
     entry = function.regions[0].blocks[0]
     activity = Activity(function, request.activity, request.returns)
     refuse_unknown(activity)
+    if request.width > 1:
+        refuse_complex(activity)
     builder = Builder(InsertionPoint(declaration), function.location)
     signature = request.signature(function)
     block = declaration.regions[0].blocks.append(

@@ -13,7 +13,7 @@ import numpy as np
 from . import types
 from .errors import ActivityError, ArgumentError
 from .memory import overlaps_itself
-from .request import SHADOWED, Argument, Request, assigned, paths
+from .request import SHADOWED, Argument, Request, assigned, paths, shadow_name
 from .structs import part_of, parts
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def check_array(kernel: Kernel, what: str, array: np.ndarray) -> None:
 
 
 def check_shadow_array(
-    kernel: Kernel, argument: Argument, path: str, primal: np.ndarray, shadow: np.ndarray, reverse: bool
+    kernel: Kernel, argument: Argument, lane: int, path: str, primal: np.ndarray, shadow: np.ndarray, reverse: bool
 ) -> None:
     """Refuse a shadow that is not an array like its primal; in reverse mode it is written to."""
     where = "" if path == argument.name else f" at `{path}`"
-    what = f"the shadow of {argument}{where}"
+    what = f"{shadow_name(argument, lane)} of {argument}{where}"
 
     def mismatch(of: str, found: object, expected: object, hint: str = "make it with np.zeros_like(x)") -> NoReturn:
         _refuse(kernel, f"{what} has {of} {found}; expected is {expected}", hint)
@@ -83,7 +83,10 @@ def placed(arguments: list[Argument]) -> list[_Placed]:
             what = f"argument {argument.index} (`{argument.name}{path}`)"
             found.append(_Placed(what, _at(argument.value, path), False))
             if shadowed and leaf.dtype.kind in "fc":
-                found.append(_Placed(f"the shadow of {what}", _at(argument.shadow, path), True))
+                found += [
+                    _Placed(f"{shadow_name(argument, lane)} of {what}", _at(shadow, path), True)
+                    for lane, shadow in enumerate(argument.shadows)
+                ]
     return found
 
 
@@ -139,10 +142,11 @@ def check_structs(request: Request, writebacks: tuple[int, ...]) -> None:
     for argument in request.arguments:
         _structs(str(argument), argument.type, argument.value, everything)
         if argument.annotation in SHADOWED:
-            _structs(f"the shadow of {argument}", argument.type, argument.shadow, everything)
+            for lane, shadow in enumerate(argument.shadows):
+                _structs(f"{shadow_name(argument, lane)} of {argument}", argument.type, shadow, everything)
     for one in assigned(request, writebacks):
         for place in one.places:
-            holder = one.argument.shadow if one.shadow else one.argument.value
+            holder = one.argument.value if one.lane is None else one.argument.shadows[one.lane]
             for step in place.steps:
                 holder = part_of(holder, step)
             names = [name for name, struct in everything if struct is holder]
@@ -152,9 +156,9 @@ def check_structs(request: Request, writebacks: tuple[int, ...]) -> None:
                     f"{names[0]} and {names[1]} are one object, and the call assigns to its field `{place.field}`",
                     "give each an object of its own, such as copy.copy(p)",
                 )
-    refs = [a.ref for a in request.arguments if a.ref is not None]
+    refs = [ref for a in request.arguments for ref in a.refs]
     if len(set(map(id, refs))) < len(refs):
-        _refuse(request.kernel, "two arguments have the same Ref as shadow", "give each a Ref of its own")
+        _refuse(request.kernel, "two shadows have the same Ref", "give each a Ref of its own")
 
 
 def _structs(what: str, type_: types.Type, value: Any, found: list[tuple[str, Any]]) -> None:

@@ -16,20 +16,15 @@ from .annotations import (
     Active,
     AnnotatedType,
     Annotation,
-    BatchDuplicated,
-    BatchDuplicatedNoNeed,
-    BatchMixedDuplicated,
     Const,
-    MixedDuplicated,
 )
 from .arrays import check_array, check_distinct, check_shadow_array
 from .errors import ActivityError, ArgumentError, NotYetSupported, TypeWarning
 from .kernel import Kernel, as_kernel
 from .modes import Mode
 from .options import resolve
-from .request import SHADOWED, Argument, Request
+from .request import BATCHES, MIXED, SHADOWED, Argument, Request, shadow_name
 
-BATCHES = (BatchDuplicated, BatchDuplicatedNoNeed, BatchMixedDuplicated)
 _FLOATS = (float, np.float64, "float", "np.float64", "numpy.float64")
 _SIGNATURE = "autodiff(mode, f, [annotation of the result,] annotated arguments...)"
 
@@ -44,7 +39,7 @@ def call_request(kernel: Kernel, args: tuple[Any, ...]) -> Request:
                 f"argument {index} (`{name}`) is annotated {type(value).__name__}, in a call of the kernel itself",
                 f"pass the value, or ask for a derivative: dsl.autodiff(mode, {kernel.name}, ...)",
             )
-        arguments.append(Argument(index, name, None, value, None, _typeof(kernel, index, name, value)))
+        arguments.append(Argument(index, name, None, value, (), _typeof(kernel, index, name, value)))
     for argument in arguments:
         _arrays(kernel, argument, reverse=False)
     return Request(kernel, None, None, arguments)
@@ -62,7 +57,7 @@ def derivative_request(mode: Any, f: Any, args: tuple[Any, ...]) -> Request:
     for index in range(len(args), len(kernel.params)):  # parameters with a default that are left out
         name = kernel.params[index]
         value = kernel.defaults[name]
-        arguments.append(Argument(index, name, Const, value, None, _typeof(kernel, index, name, value), given=False))
+        arguments.append(Argument(index, name, Const, value, (), _typeof(kernel, index, name, value), given=False))
     for argument in arguments:
         _arrays(kernel, argument, mode.reverse)
     check_distinct(kernel, arguments)
@@ -139,13 +134,9 @@ def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, a
             f"{len(args)} arguments are given, {kernel.name} has {len(params)} parameters{_listed(params)}",
             hint,
         )
-    widths = {a.width for a in args if isinstance(a, BATCHES)}
-    if widths and any(isinstance(a, SHADOWED) for a in args):
-        widths.add(1)
+    widths = {a.width for a in args if isinstance(a, SHADOWED)}
     if len(widths) > 1:
-        found = ", ".join(
-            f"`{name}`: {a.width}" for name, a in zip(params, args) if isinstance(a, (*BATCHES, *SHADOWED))
-        )
+        found = ", ".join(f"`{name}`: {a.width}" for name, a in zip(params, args) if isinstance(a, SHADOWED))
         _refuse_activity(
             kernel, f"different widths in one call ({found})", "give each argument the same number of shadows"
         )
@@ -158,9 +149,11 @@ def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, a
             )
     if returns is not None:
         _returns(kernel, mode, returns)
-    if widths or returns in BATCHES:
-        raise NotYetSupported(
-            "several shadows at once (BatchDuplicated) are not there yet", kernel.loc, "call once for each shadow"
+    if returns in BATCHES and not any(isinstance(a, BATCHES) for a in args):
+        _refuse_activity(
+            kernel,
+            f"the result is {returns.__name__}, but no argument has several shadows",
+            "write Duplicated, or give an argument a tuple of tangents: BatchDuplicated(x, (dx1, dx2))",
         )
 
 
@@ -184,7 +177,7 @@ def _returns(kernel: Kernel, mode: Mode, returns: type[Annotation]) -> None:
         )
     if returns is Active:
         _refuse_activity(kernel, "the result is Active in forward mode", "write Duplicated: its tangent is returned")
-    if returns in (MixedDuplicated, BatchMixedDuplicated):
+    if returns in MIXED:
         _refuse_activity(
             kernel, f"the result is annotated {name}", "write Duplicated: its tangent is returned, whatever its form"
         )
@@ -248,16 +241,17 @@ def _argument(kernel: Kernel, mode: Mode, index: int, annotated: Annotation) -> 
     annotation = type(annotated)
     value = annotated.val
     type_ = _typeof(kernel, index, name, value)
-    argument = Argument(index, name, annotation, value, None, type_)
+    argument = Argument(index, name, annotation, value, (), type_)
     if annotation is Const:
         return argument
     argument.type = _as_declared(kernel, argument, name, type_, value)
     if annotation is Active:
         _active(kernel, argument)
     elif annotation in SHADOWED:
-        argument.shadow = annotated.dval  # type: ignore[attr-defined]
-        if annotation is MixedDuplicated:
-            argument.ref, argument.shadow = argument.shadow, argument.shadow.value
+        shadow = annotated.dval  # type: ignore[attr-defined]
+        argument.shadows = shadow if annotation in BATCHES else (shadow,)
+        if annotation in MIXED:
+            argument.refs, argument.shadows = argument.shadows, tuple(ref.value for ref in argument.shadows)
         _duplicated(kernel, mode, argument)
     else:
         _refuse_activity(
@@ -347,15 +341,17 @@ def _duplicated(kernel: Kernel, mode: Mode, argument: Argument) -> None:
         _refuse_activity(
             kernel, f"{argument} is {name}, but {type_} holds nothing that has a derivative", "write Const(x)"
         )
-    if annotation is MixedDuplicated and isinstance(type_, (types.Scalar, types.ArrayType)):
+    if annotation in MIXED and isinstance(type_, (types.Scalar, types.ArrayType)):
         _refuse_activity(
             kernel,
-            f"{argument} is MixedDuplicated, but it is {type_}",
+            f"{argument} is {name}, but it is {type_}",
             "write Active(x) for a scalar, Duplicated(x, dx) for an array",
         )
-    if annotation is MixedDuplicated and not mode.reverse:
+    if annotation in MIXED and not mode.reverse:
         _refuse_activity(
-            kernel, f"{argument} is MixedDuplicated in forward mode", "write Duplicated(p, dp): tangents are only read"
+            kernel,
+            f"{argument} is {name} in forward mode",
+            f"write {name.replace('Mixed', '')}: tangents are only read",
         )
     if mode.reverse and isinstance(type_, types.Scalar):
         _refuse_activity(
@@ -363,7 +359,7 @@ def _duplicated(kernel: Kernel, mode: Mode, argument: Argument) -> None:
             f"{argument} is {name}, but it is a {type_}: nothing can be added to a number in place",
             f"write Active({argument.name}): its gradient is returned",
         )
-    if mode.reverse and annotation is not MixedDuplicated:
+    if mode.reverse and annotation not in MIXED:
         _places(kernel, argument, argument.name, type_, None)
     if mode.reverse and any(isinstance(leaf, types.Scalar) and leaf.kind == "c" for leaf in leaves):
         _refuse_activity(
@@ -371,7 +367,14 @@ def _duplicated(kernel: Kernel, mode: Mode, argument: Argument) -> None:
             f"{argument} holds complex numbers: their gradient is ambiguous",
             "hold real and imaginary part as two floats",
         )
-    _shadow(kernel, argument, argument.name, type_, argument.shadow)
+    if annotation in BATCHES and any(_kind(leaf) == "c" for leaf in continuous):
+        _refuse_activity(
+            kernel,
+            f"{argument} holds complex numbers: they have no derivatives in several directions at once",
+            "call once for each shadow, with Duplicated",
+        )
+    for lane, shadow in enumerate(argument.shadows):
+        _shadow(kernel, argument, lane, argument.name, type_, shadow)
 
 
 def _places(kernel: Kernel, argument: Argument, path: str, type_: types.Type, holder: type | None) -> None:
@@ -395,12 +398,16 @@ def _places(kernel: Kernel, argument: Argument, path: str, type_: types.Type, ho
             _places(kernel, argument, f"{path}.{field}", inner, type_.cls)
 
 
-def _shadow(kernel: Kernel, argument: Argument, path: str, type_: types.Type, shadow: Any) -> None:
+def _shadow(kernel: Kernel, argument: Argument, lane: int, path: str, type_: types.Type, shadow: Any) -> None:
     """That a shadow has the form of its primal: classes, lengths, types of the leaves."""
 
     def refuse(expected: str, hint: str) -> NoReturn:
         where = "" if path == argument.name else f" at `{path}`"
-        _refuse(kernel, f"the shadow of {argument}{where} is {_described(shadow)}; expected is {expected}", hint)
+        _refuse(
+            kernel,
+            f"{shadow_name(argument, lane)} of {argument}{where} is {_described(shadow)}; expected is {expected}",
+            hint,
+        )
 
     if isinstance(type_, types.Scalar):
         if type_.kind not in "fc":
@@ -418,36 +425,32 @@ def _shadow(kernel: Kernel, argument: Argument, path: str, type_: types.Type, sh
         if type(shadow) is not tuple or len(shadow) != len(type_.elements):
             refuse(f"a tuple of {len(type_.elements)}", "give the shadow the form of the value")
         for k, element in enumerate(type_.elements):
-            _shadow(kernel, argument, f"{path}[{k}]", element, shadow[k])
+            _shadow(kernel, argument, lane, f"{path}[{k}]", element, shadow[k])
     elif isinstance(type_, types.StructType):
         if type(shadow) is not type_.cls:
             refuse(f"a {type_.cls.__name__}", "give the shadow the form of the value")
         for field, inner in type_.fields:
-            _shadow(kernel, argument, f"{path}.{field}", inner, getattr(shadow, field))
+            _shadow(kernel, argument, lane, f"{path}.{field}", inner, getattr(shadow, field))
 
 
 def _arrays(kernel: Kernel, argument: Argument, reverse: bool) -> None:
     """Each array of an argument, and its shadow."""
 
-    def walk(path: str, type_: types.Type, value: Any, shadow: Any, shadowed: bool) -> None:
+    def walk(path: str, type_: types.Type, value: Any, shadows: tuple[Any, ...]) -> None:
         if isinstance(type_, types.ArrayType):
             check_array(kernel, f"{argument}" if path == argument.name else f"{argument}, at `{path}`,", value)
-            if shadowed and type_.dtype.kind in "fc":
-                check_shadow_array(kernel, argument, path, value, shadow, reverse)
+            if type_.dtype.kind in "fc":
+                for lane, shadow in enumerate(shadows):
+                    check_shadow_array(kernel, argument, lane, path, value, shadow, reverse)
         elif isinstance(type_, types.TupleType):
             for k, element in enumerate(type_.elements):
-                walk(f"{path}[{k}]", element, value[k], shadow[k] if shadowed else None, shadowed)
+                walk(f"{path}[{k}]", element, value[k], tuple(shadow[k] for shadow in shadows))
         elif isinstance(type_, types.StructType):
             for field, inner in type_.fields:
-                walk(
-                    f"{path}.{field}",
-                    inner,
-                    getattr(value, field),
-                    getattr(shadow, field) if shadowed else None,
-                    shadowed,
-                )
+                parts = tuple(getattr(shadow, field) for shadow in shadows)
+                walk(f"{path}.{field}", inner, getattr(value, field), parts)
 
-    walk(argument.name, argument.type, argument.value, argument.shadow, argument.annotation in SHADOWED)
+    walk(argument.name, argument.type, argument.value, argument.shadows)
 
 
 # --- small things -------------------------------------------------------------------------------------------------

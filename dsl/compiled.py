@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from lowering.abi import BAD_EXTENT, OUT_OF_MEMORY
@@ -59,11 +60,11 @@ class Compiled:
         own = types.leaves(self.result)
         found = [*own, *(leaf.type for leaf in overwritten)] if self.primal else []
         if request.mode is not None and request.mode.reverse:
-            found += [leaf.type for leaf in leaves if leaf.activity == "active"]
+            found += repeated([leaf.type for leaf in leaves if leaf.activity == "active"], request.width)
         elif request.mode is not None:
             if self.returns == "duplicated":
-                found += filter(is_continuous, own)
-            found += [leaf.type for leaf in overwritten if leaf.shadowed]
+                found += repeated(filter(is_continuous, own), request.width)
+            found += repeated([leaf.type for leaf in overwritten if leaf.shadowed], request.width)
         return found
 
     def fail(self, kernel: Kernel, code: int) -> NoReturn:
@@ -78,6 +79,11 @@ class Compiled:
         where = errors.excerpt(Loc(record["file"], record["line"], record["col"], record["line"], record["col"] + 1))
         message = f"{record['message']}\n{where}" if record["message"] else f"in {kernel.name}\n{where}"
         raise getattr(builtins, record["exc"])(message)
+
+
+def repeated(leaves: Iterable[types.Type], width: int) -> list[types.Type]:
+    """Each of the leaves `width` times: those of its tangents or gradients."""
+    return [leaf for leaf in leaves for _ in range(width)]
 
 
 def seeds(request: Request, writebacks: tuple[int, ...]) -> list[Leaf]:

@@ -7,6 +7,8 @@ sees it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mlir import ir
 
 from . import types
@@ -36,31 +38,23 @@ def add(
         result_activities += [_overwritten(request, leaves[index]) for index in writebacks]
         reverse = request.mode.reverse
 
-        given: list[ir.Type] = []  # what the derivative takes
-        mine: list[int | None] = []  # where the entry has it; None for a seed of 1
-        count = 0
+        width = request.width
+        given: list[tuple[ir.Type, int]] = []  # what the derivative takes: types, each with its number of lanes
         for type_, kind in zip(inputs[: len(leaves)], activities, strict=False):
-            for _ in range(2 if kind.startswith("duplicated") else 1):
-                given.append(type_)
-                mine.append(count)
-                count += 1
-        seed_types = [t for t, kind in zip(outputs, result_activities, strict=True) if reverse and kind == "active"]
-        own = len(seed_types) - sum(kind == "active" for kind in result_activities[len(outputs) - len(writebacks) :])
-        seeds: list[int | None] = [None] * own + list(range(count, count + len(seed_types) - own))
-        count += len(seed_types) - own
-        entry_types = given + seed_types[own:]
-        if error:
-            given.append(inputs[-1])
-            mine.append(count)
-            entry_types.append(inputs[-1])
-        given += seed_types
-        mine += seeds
+            given.append((type_, 1))
+            if kind.startswith("duplicated"):
+                given += _tangents(type_, width)
+        seeds = [t for t, kind in zip(outputs, result_activities, strict=True) if reverse and kind == "active"]
+        own = len(seeds) - sum(kind == "active" for kind in result_activities[len(outputs) - len(writebacks) :])
+        ones = [_wide(t, width) for t in seeds[:own]]
+        passed = [(t, width) for t in seeds[own:]]
+        cell = [(inputs[-1], 1)] if error else []
 
-        results = list(outputs) if primal else []
-        if reverse:
-            results += [t for t, kind in zip(inputs, activities, strict=True) if kind == "active"]
-        else:
-            results += [t for t, kind in zip(outputs, result_activities, strict=True) if kind == "duplicated"]
+        results: list[tuple[ir.Type, int]] = [(t, 1) for t in outputs] if primal else []
+        differentiated, wanted = (inputs, activities) if reverse else (outputs, result_activities)
+        for type_, kind in zip(differentiated, wanted, strict=True):
+            if kind == ("active" if reverse else "duplicated"):
+                results += _tangents(type_, width)
 
         attributes = {
             f"autodiff.{request.mode.kind}": ir.FlatSymbolRefAttr.get(callee),
@@ -70,21 +64,58 @@ def add(
         for name, on in (("primal", primal), ("strong_zero", request.mode.strong_zero)):
             if on:
                 attributes[f"autodiff.{name}"] = ir.UnitAttr.get()
+        if width > 1:
+            attributes["autodiff.width"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), width)
         name = _fresh(module, f"{callee}.{request.mode.kind}")
-        _declare(name, given, results, "private", attributes)
+        given_types = [_wide(t, n) for t, n in given + cell]
+        result_types = [_wide(t, n) for t, n in results]
+        _declare(name, [*given_types, *ones, *(_wide(t, n) for t, n in passed)], result_types, "private", attributes)
         entry = _fresh(module, ENTRY)
+        entry_types = [t for t, n in given + passed + cell for _ in range(n)]
         block = (
-            _declare(entry, entry_types, results, "public", {})
+            _declare(entry, entry_types, [t for t, n in results for _ in range(n)], "public", {})
             .regions[0]
             .blocks.append(*entry_types, arg_locs=[ir.Location.unknown()] * len(entry_types))
         )
         with ir.InsertionPoint(block):
-            operands = [
-                block.arguments[at] if at is not None else _one(type_) for type_, at in zip(given, mine, strict=True)
-            ]
-            call = ir.Operation.create("func.call", results, operands, {"callee": ir.FlatSymbolRefAttr.get(name)})
-            ir.Operation.create("func.return", [], list(call.results))
+            arguments = iter(block.arguments)
+            operands = [_joined(arguments, t, n) for t, n in given]
+            moved = [_joined(arguments, t, n) for t, n in passed]
+            operands += [*arguments, *map(_one, ones), *moved]
+            call = ir.Operation.create("func.call", result_types, operands, {"callee": ir.FlatSymbolRefAttr.get(name)})
+            returned = [v for value, (_, n) in zip(call.results, results) for v in _apart(value, n)]
+            ir.Operation.create("func.return", [], returned)
     return entry
+
+
+def _tangents(type_: ir.Type, width: int) -> list[tuple[ir.Type, int]]:
+    """The tangents of a value as the engine has them: several shadows of an array, one vector for a scalar."""
+    return [(type_, 1)] * width if isinstance(type_, ir.MemRefType) else [(type_, width)]
+
+
+def _wide(type_: ir.Type, lanes: int) -> ir.Type:
+    return ir.VectorType.get([lanes], type_) if lanes > 1 else type_
+
+
+def _joined(arguments: Iterator[ir.Value], type_: ir.Type, lanes: int) -> ir.Value:
+    """The next arguments as one value: the entry takes the lanes of a vector one by one."""
+    taken = [next(arguments) for _ in range(lanes)]
+    if lanes == 1:
+        return taken[0]
+    return ir.Operation.create("vector.from_elements", [_wide(type_, lanes)], taken).result
+
+
+def _apart(value: ir.Value, lanes: int) -> list[ir.Value]:
+    """The lanes of a result."""
+    if lanes == 1:
+        return [value]
+    element = ir.VectorType(value.type).element_type
+    return [
+        ir.Operation.create(
+            "vector.extract", [element], [value], {"static_position": ir.DenseI64ArrayAttr.get([lane])}
+        ).result
+        for lane in range(lanes)
+    ]
 
 
 def _overwritten(request: Request, leaf: Leaf) -> str:
@@ -96,7 +127,9 @@ def _overwritten(request: Request, leaf: Leaf) -> str:
 
 
 def _one(type_: ir.Type) -> ir.Value:
-    return ir.Operation.create("arith.constant", [type_], attributes={"value": ir.FloatAttr.get(type_, 1.0)}).result
+    one = ir.FloatAttr.get(ir.VectorType(type_).element_type if isinstance(type_, ir.VectorType) else type_, 1.0)
+    value = ir.DenseElementsAttr.get_splat(type_, one) if isinstance(type_, ir.VectorType) else one
+    return ir.Operation.create("arith.constant", [type_], attributes={"value": value}).result
 
 
 def _declare(

@@ -291,7 +291,7 @@ def _asked(state: State, request: Request) -> Asked:
     if mode is None:
         return Asked(module, lowered.entry, lowered, result, "const", True)
     returns = result_activity(mode, request.returns, result).__name__.lower()
-    returns = "duplicated" if returns.startswith("duplicated") else returns
+    returns = "duplicated" if "duplicated" in returns else returns
     # What the kernel puts into fields is part of its effect, wanted value or not.
     primal = mode.primal or bool(writebacks)
     checks.check_writebacks(request, writebacks)

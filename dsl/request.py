@@ -12,7 +12,9 @@ from . import types
 from .annotations import (
     Active,
     Annotation,
+    BatchDuplicated,
     BatchDuplicatedNoNeed,
+    BatchMixedDuplicated,
     Const,
     Duplicated,
     DuplicatedNoNeed,
@@ -23,13 +25,15 @@ from .kernel import Kernel
 from .modes import Mode
 from .structs import Place, places
 
-SHADOWED = (Duplicated, DuplicatedNoNeed, MixedDuplicated)
+BATCHES = (BatchDuplicated, BatchDuplicatedNoNeed, BatchMixedDuplicated)
+MIXED = (MixedDuplicated, BatchMixedDuplicated)
+SHADOWED = (Duplicated, DuplicatedNoNeed, MixedDuplicated, *BATCHES)
 
 
 class Argument:
     """One argument of a call. `type` is the type that is compiled for: an Active int's is float64."""
 
-    __slots__ = ("annotation", "given", "index", "name", "promoted", "ref", "shadow", "type", "value")
+    __slots__ = ("annotation", "given", "index", "name", "promoted", "refs", "shadows", "type", "value")
 
     def __init__(
         self,
@@ -37,24 +41,29 @@ class Argument:
         name: str,
         annotation: type[Annotation] | None,
         value: Any,
-        shadow: Any,
+        shadows: tuple[Any, ...],
         type_: types.Type,
         given: bool = True,
         promoted: bool = False,
-        ref: Ref | None = None,
+        refs: tuple[Ref, ...] = (),
     ) -> None:
         self.index = index
         self.name = name
         self.annotation = annotation  # None in a call of the kernel itself
         self.value = value
-        self.shadow = shadow  # a Ref's content for MixedDuplicated; None where there is none
+        self.shadows = shadows  # one, or several in a batch; the Refs' contents for MixedDuplicated
         self.type = type_
         self.given = given  # False: a parameter's default
         self.promoted = promoted
-        self.ref = ref  # of MixedDuplicated
+        self.refs = refs  # of MixedDuplicated
 
     def __str__(self) -> str:
         return f"argument {self.index} (`{self.name}`)"
+
+
+def shadow_name(argument: Argument, lane: int) -> str:
+    """What messages call a shadow."""
+    return f"shadow {lane}" if argument.annotation in BATCHES else "the shadow"
 
 
 class Request:
@@ -74,14 +83,24 @@ class Request:
     def arg_types(self) -> tuple[types.Type, ...]:
         return tuple(argument.type for argument in self.arguments)
 
+    @property
+    def batched(self) -> bool:
+        """Whether tangents and gradients come as tuples, of one for each shadow."""
+        return any(argument.annotation in BATCHES for argument in self.arguments)
+
+    @property
+    def width(self) -> int:
+        """How many tangents or cotangents there are at once."""
+        return max((len(argument.shadows) for argument in self.arguments), default=1) or 1
+
     def key(self) -> tuple[Any, ...]:
         """What tells this request from others of the same kernel, to look it up in this process."""
-        return (self.mode, self.returns, tuple((a.annotation, a.type) for a in self.arguments))
+        return (self.mode, self.returns, self.width, tuple((a.annotation, a.type) for a in self.arguments))
 
     def text(self) -> str:
         """The same as text that other processes would find, too."""
         arguments = "; ".join(f"{a.annotation.__name__ if a.annotation else ''} {a.type}" for a in self.arguments)
-        mode = self.mode.key() if self.mode else "call"
+        mode = f"{self.mode.key()},width={self.width}" if self.mode else "call"
         return f"{mode} | {self.returns.__name__ if self.returns else 'auto'} | {arguments}"
 
     def leaves(self) -> list[Leaf]:
@@ -137,10 +156,10 @@ def activity(mode: Mode | None, annotation: type[Annotation] | None, leaf: types
 
 
 class Assigned(NamedTuple):
-    """An argument, or its shadow, with the fields that a call assigns to."""
+    """An argument, or one of its shadows, with the fields that a call assigns to."""
 
     argument: Argument
-    shadow: bool
+    lane: int | None  # which shadow; None: the argument itself
     places: list[Place]
 
 
@@ -155,11 +174,12 @@ def assigned(request: Request, writebacks: tuple[int, ...]) -> list[Assigned]:
         mine = set(range(first, first + count))
         overwritten = mine & set(writebacks)
         if overwritten:
-            found.append(Assigned(argument, False, places(argument.type, overwritten, first)))
-        if argument.annotation in (Duplicated, DuplicatedNoNeed):
+            found.append(Assigned(argument, None, places(argument.type, overwritten, first)))
+        if argument.annotation in SHADOWED and argument.annotation not in MIXED:
             changed = {k for k in mine if leaves[k].activity == "active"} if reverse else overwritten
             if changed:
-                found.append(Assigned(argument, True, places(argument.type, changed, first)))
+                new = places(argument.type, changed, first)
+                found += [Assigned(argument, lane, new) for lane in range(len(argument.shadows))]
         first += count
     return found
 

@@ -9,13 +9,13 @@ why.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from . import types
-from .annotations import Active, Annotation, Const, MixedDuplicated
+from .annotations import Active, Annotation, Const
 from .compiled import Compiled
 from .memory import ALIGNED, C_CONTIGUOUS, WRITEABLE, address_of, extent, overlaps_itself
 from .packing import (
@@ -28,7 +28,7 @@ from .packing import (
     scalar_words,
     words,
 )
-from .request import Argument, Leaf, Request, assigned, is_continuous
+from .request import BATCHES, MIXED, Argument, Leaf, Request, assigned, is_continuous
 from .structs import Aggregate, Place, make_struct, part_of, parts, places, with_fields
 
 
@@ -57,10 +57,15 @@ def build(request: Request, compiled: Compiled, guarded: bool = True) -> Runner:
 
 def source(request: Request, compiled: Compiled, guarded: bool, names: dict[str, Any]) -> str:
     """The text of the runner; what it refers to is put into `names`."""
-    return _Writer(request, compiled, guarded, names).write()
+    return Writer(request, compiled, guarded, names).write()
 
 
-class _Writer:
+class Writer:
+    """Writes the text of a runner part by part. `dsl.halves` has variants for the two calls of split mode."""
+
+    trailing: tuple[str, ...] = ()  # names of what is given behind the annotated arguments
+    more_results = 0  # words that the code leaves behind the results
+
     def __init__(self, request: Request, compiled: Compiled, guarded: bool, names: dict[str, Any]) -> None:
         self.request, self.compiled, self.guarded = request, compiled, guarded
         self.names = names
@@ -70,7 +75,7 @@ class _Writer:
         self.ranges: list[tuple[str, str, bool, bool]] = []  # of arrays: first byte, last + 1, written, shadow
         self.written = iter(compiled.written)
         self.leaves = iter(request.leaves())
-        self.leaf_vars: list[tuple[str, str]] = []  # of each leaf: its variable, its shadow's
+        self.leaf_vars: list[tuple[str, list[str]]] = []  # of each leaf: its variable, its shadows'
         self.structs: list[tuple[str, type]] = []  # variables that hold mutable structs
         self.children: dict[tuple[str, int | str], str] = {}  # variables of the parts of structs and tuples
         names.update(
@@ -122,6 +127,7 @@ class _Writer:
         given = [f"a{a.index}" for a in self.request.arguments if a.given]
         if self.request.returns is not None:
             given.insert(0, "returns")
+        given += self.trailing
         self.guard(f"len(args) != {len(given)}")
         if given:
             self.line(f"{', '.join(given)}, = args")
@@ -137,32 +143,40 @@ class _Writer:
         else:
             self.guard(f"type(a{i}) is not {self.name(argument.annotation, 'A')}")
             self.line(f"v{i} = a{i}.val")
-        shadow = argument.shadow
-        if argument.annotation is MixedDuplicated:
-            self.line(f"d{i} = a{i}.dval.value")
-        elif shadow is not None:
-            self.line(f"d{i} = a{i}.dval")
-        self._value(argument.type, f"v{i}", argument.value, f"d{i}" if shadow is not None else "", shadow)
+        shadows = [self._lane(argument, lane) for lane in range(len(argument.shadows))]
+        if argument.annotation in BATCHES:
+            self.guard(f"len(a{i}.dval) != {len(shadows)}")
+        for lane, shadow in enumerate(shadows):
+            self.line(f"{shadow} = {self._given(argument, lane)}{'.value' if argument.refs else ''}")
+        self._value(argument.type, f"v{i}", argument.value, shadows, argument.shadows)
 
-    def _value(self, type_: types.Type, var: str, value: Any, dvar: str, shadow: Any) -> None:
-        """Test a value against a type, and pack its leaves; `dvar` is its shadow's variable, empty without one."""
+    @staticmethod
+    def _lane(argument: Argument, lane: int) -> str:
+        """The variable of one of an argument's shadows."""
+        return f"d{argument.index}_{lane}" if argument.annotation in BATCHES else f"d{argument.index}"
+
+    @staticmethod
+    def _given(argument: Argument, lane: int) -> str:
+        """The expression of one of an argument's shadows, or of the Ref that holds it."""
+        return f"a{argument.index}.dval[{lane}]" if argument.annotation in BATCHES else f"a{argument.index}.dval"
+
+    def _value(self, type_: types.Type, var: str, value: Any, dvars: list[str], shadows: tuple[Any, ...]) -> None:
+        """Test a value against a type, and pack its leaves; `dvars` are its shadows' variables."""
         if isinstance(type_, types.Scalar):
-            self._scalar(next(self.leaves), var, value, dvar, shadow)
+            self._scalar(next(self.leaves), var, value, dvars, shadows)
         elif isinstance(type_, types.ArrayType):
-            self._array(next(self.leaves), var, value, dvar, shadow)
+            self._array(next(self.leaves), var, value, dvars, shadows)
         elif isinstance(type_, Aggregate):
-            self._class(var, value)
-            if dvar:
-                self._class(dvar, shadow)
-            if isinstance(type_, types.StructType) and type_.mutable:
-                self.structs += [(name, type_.cls) for name in (var, dvar) if name]
-            if isinstance(type_, types.TupleType):
-                self.guard(f"len({var}) != {len(type_.elements)}")
-                if dvar:
-                    self.guard(f"len({dvar}) != {len(type_.elements)}")
+            for name, one in zip([var, *dvars], [value, *shadows]):
+                self._class(name, one)
+                if isinstance(type_, types.StructType) and type_.mutable:
+                    self.structs.append((name, type_.cls))
+                if isinstance(type_, types.TupleType):
+                    self.guard(f"len({name}) != {len(type_.elements)}")
             for key, inner, part in parts(type_):
-                child, dchild = self._child(var, key, part), dvar and self._child(dvar, key, part)
-                self._value(inner, child, part_of(value, key), dchild, part_of(shadow, key) if dvar else None)
+                child, dchildren = self._child(var, key, part), [self._child(dvar, key, part) for dvar in dvars]
+                inner_shadows = tuple(part_of(shadow, key) for shadow in shadows)
+                self._value(inner, child, part_of(value, key), dchildren, inner_shadows)
         elif isinstance(type_, types.Literal) and isinstance(value, str):
             self.guard(f"{var} != {value!r}")
         else:
@@ -177,23 +191,25 @@ class _Writer:
     def _class(self, var: str, value: Any) -> None:
         self.guard(f"type({var}) is not {self.name(type(value), 'C')}")
 
-    def _scalar(self, leaf: Leaf, var: str, value: Any, dvar: str, shadow: Any) -> None:
+    def _scalar(self, leaf: Leaf, var: str, value: Any, dvars: list[str], shadows: tuple[Any, ...]) -> None:
         assert isinstance(leaf.type, types.Scalar)
         self._class(var, value)
         self._pack(leaf.type, scalar_words(leaf.type, var))
-        if dvar and leaf.activity != "const":
-            self._class(dvar, shadow)
-            if leaf.shadowed:
-                self._pack(leaf.type, scalar_words(leaf.type, dvar))
-        self.leaf_vars.append((var, dvar))
+        if leaf.activity != "const":
+            for dvar, shadow in zip(dvars, shadows):
+                self._class(dvar, shadow)
+                if leaf.shadowed:
+                    self._pack(leaf.type, scalar_words(leaf.type, dvar))
+        self.leaf_vars.append((var, dvars))
 
-    def _array(self, leaf: Leaf, var: str, value: np.ndarray, dvar: str, shadow: Any) -> None:
+    def _array(self, leaf: Leaf, var: str, value: np.ndarray, dvars: list[str], shadows: tuple[Any, ...]) -> None:
         assert isinstance(leaf.type, types.ArrayType)
         self._one_array(leaf.type, var, value, next(self.written), False)
         if leaf.shadowed:
-            self._one_array(leaf.type, dvar, shadow, next(self.written), True)
-            self.guard(f"{dvar}_shape != {var}_shape")
-        self.leaf_vars.append((var, dvar))
+            for dvar, shadow in zip(dvars, shadows):
+                self._one_array(leaf.type, dvar, shadow, next(self.written), True)
+                self.guard(f"{dvar}_shape != {var}_shape")
+        self.leaf_vars.append((var, dvars))
 
     def _one_array(self, type_: types.ArrayType, var: str, value: np.ndarray, written: bool, shadow: bool) -> None:
         r = type_.ndim
@@ -263,7 +279,7 @@ class _Writer:
                 for other, other_cls in self.structs:
                     if other != mine and other_cls is cls:
                         self.guard(f"{mine} is {other}")
-        refs = [f"a{a.index}.dval" for a in self.request.arguments if a.annotation is MixedDuplicated]
+        refs = [self._given(a, lane) for a in self.request.arguments for lane in range(len(a.refs))]
         for k, ref in enumerate(refs):
             for other in refs[:k]:
                 self.guard(f"{ref} is {other}")
@@ -271,7 +287,7 @@ class _Writer:
     def _assigned(self) -> list[tuple[str, list[Place]]]:
         """The fields that get new values: of each argument, or shadow, by its variable."""
         return [
-            (f"{'d' if a.shadow else 'v'}{a.argument.index}", a.places)
+            (f"v{a.argument.index}" if a.lane is None else self._lane(a.argument, a.lane), a.places)
             for a in assigned(self.request, self.compiled.writebacks)
         ]
 
@@ -281,25 +297,37 @@ class _Writer:
             var = self.children[var, step]
         return var
 
-    def _assign(self, var: str, type_: types.Type, first: int, new: dict[int, str]) -> None:
-        """Put new values, by their leaf numbers, into the fields of the struct in `var`, whose first leaf is given."""
-        side = 1 if var.startswith("d") else 0
-        for place in places(type_, set(new), first):
+    def _assign(self, argument: Argument, lane: int | None, first: int, new: dict[int, str]) -> None:
+        """Put new values, by their leaf numbers, into fields of an argument, or of one of its shadows; `first` is the
+        argument's first leaf.
+        """
+        var = f"v{argument.index}" if lane is None else self._lane(argument, lane)
+        for place in places(argument.type, set(new), first):
             holder = self._at(var, place)
             leaves = range(place.first, place.first + place.leaves)
-            values = iter([new.get(j) or self.leaf_vars[j][side] for j in leaves])
+            values = iter([new.get(j) or self._variable(j, lane) for j in leaves])
             old = self.children[holder, place.field]
             self.line(f"{holder}.{place.field} = {self._tree(place.type, values, shadow=old)}")
+
+    def _variable(self, leaf: int, lane: int | None) -> str:
+        """The variable of a leaf, or of one of its shadows."""
+        var, dvars = self.leaf_vars[leaf]
+        return var if lane is None else dvars[lane]
+
+    def _seeds(self) -> None:
+        """Pack what follows the arguments."""
+        for seed in self.compiled.seeds(self.request):
+            assert isinstance(seed.type, types.Scalar)
+            for dvar in self.leaf_vars[self._index(seed)][1]:
+                self._pack(seed.type, scalar_words(seed.type, dvar))
 
     def _call(self) -> None:
         """Pack, call, unpack, and raise what the kernel recorded."""
         compiled = self.compiled
-        for seed in compiled.seeds(self.request):
-            assert isinstance(seed.type, types.Scalar)
-            self._pack(seed.type, scalar_words(seed.type, self.leaf_vars[self._index(seed)][1]))
+        self._seeds()
         results = compiled.result_leaves(self.request)
         argument_words = sum(struct.calcsize("=" + f) for f in self.formats) // 8
-        result_words = sum(map(words, results))
+        result_words = sum(map(words, results)) + self.more_results
         buffers = Buffers(argument_words, result_words, bool(compiled.errors))
         pack, at = struct.Struct("=" + "".join(self.formats)), 8 * argument_words
         self.names.update(free=buffers.free, new=buffers.new, pack=pack.pack_into)
@@ -308,12 +336,13 @@ class _Writer:
         if self.packed:
             self.line(f"try: pack(buffer, 0, {', '.join(self.packed)})")
             self.line("except PackError as error: raise overflow(kernel, args, error) from None")
-        self.line("status = call(address)")
+        self._run(argument_words, results)
         self.line("if status: fail(kernel, -status)")
         self.results = [result_names(leaf, f"r{k}") for k, leaf in enumerate(results)]
         unpacked = [name for group in self.results for name in group] + (["error"] if compiled.errors else [])
         if unpacked:
-            formats = "".join(map(leaf_format, results)) + ("q" if compiled.errors else "")
+            formats = "".join(map(leaf_format, results))
+            formats += f"{8 * self.more_results}xq" if compiled.errors else ""
             self.names["unpack"] = struct.Struct("=" + formats).unpack_from
             start = at + (40 if compiled.errors else 0)
             self.line(f"{', '.join(unpacked)}, = unpack(buffer, {start})")
@@ -332,6 +361,10 @@ class _Writer:
             self.line("if error: fail(kernel, error)")  # this buffer is not used again: its error cell is set
             self.line("free.append(slot)")
 
+    def _run(self, argument_words: int, results: list[types.Type]) -> None:
+        """Call the code, when its arguments lie in `buffer`."""
+        self.line("status = call(address)")
+
     def _index(self, leaf: Leaf) -> int:
         return next(k for k, other in enumerate(self.request.leaves()) if other.path == leaf.path)
 
@@ -347,22 +380,39 @@ class _Writer:
             self._keep(request.mode is None or request.mode.primal, primal, "primal")
             overwritten = {index: next(values) for index in compiled.writebacks}
             for argument, first in self._firsts():
-                self._assign(f"v{argument.index}", argument.type, first, overwritten)
+                self._assign(argument, None, first, overwritten)
         if request.mode is None:
             self.line("return primal")
         elif request.mode.reverse:
             gradients = self._gradients(leaves, values)
-            self.line(f"return primal, {gradients}" if request.mode.primal else f"return ({gradients},)")
+            self.line(f"return {self._outputs(gradients)}")
         else:
             outputs = ["primal"] if request.mode.primal else []
             if compiled.returns != "const":
-                outputs.append(self._tree(compiled.result, values, tangent=True))
+                count = sum(map(is_continuous, types.leaves(compiled.result)))
+                outputs.append(self._batch([self._tree(compiled.result, v, True) for v in self._lanes(values, count)]))
             self.line(f"tangents = {_tuple(outputs)}")
-            moved = {index: next(values) for index in compiled.writebacks if leaves[index].shadowed}
-            for argument, first in self._firsts():
-                if argument.shadow is not None:
-                    self._assign(f"d{argument.index}", argument.type, first, moved)
+            moved = [index for index in compiled.writebacks if leaves[index].shadowed]
+            for lane, new in enumerate(self._lanes(values, len(moved))):
+                fresh = dict(zip(moved, new))
+                for argument, first in self._firsts():
+                    if argument.shadows:
+                        self._assign(argument, lane, first, fresh)
             self.line("return tangents")
+
+    def _lanes(self, values: Iterator[str], count: int) -> list[Iterator[str]]:
+        """The next `count` tangents or gradients, for each lane: the lanes of one leaf stand side by side."""
+        width = self.request.width
+        taken = [next(values) for _ in range(count * width)]
+        return [iter(taken[lane::width]) for lane in range(width)]
+
+    def _batch(self, lanes: list[str]) -> str:
+        """What is returned of all lanes: a tuple, where shadows come in tuples."""
+        return _tuple(lanes) if self.request.batched else lanes[0]
+
+    def _outputs(self, gradients: str) -> str:
+        """What is returned in reverse mode."""
+        return f"primal, {gradients}" if self.request.mode and self.request.mode.primal else f"({gradients},)"
 
     def _firsts(self) -> list[tuple[Argument, int]]:
         """Each argument with the number of its first leaf."""
@@ -378,29 +428,29 @@ class _Writer:
 
     def _gradients(self, leaves: list[Leaf], values: Any) -> str:
         """Add the gradients of scalars to their shadows; the expression of the tuple of the Active ones."""
-        fresh: dict[int, str] = {}  # leaf index: the expression of the scalar's gradient, or of its new shadow
-        for k, leaf in enumerate(leaves):
-            if leaf.activity != "active":
-                continue
-            gradient = next(values)
-            if leaf.argument.annotation is Active or k in self.compiled.writebacks:
-                fresh[k] = gradient  # an overwritten field's shadow was the seed: its gradient takes its place
-            else:
-                fresh[k] = f"{self.leaf_vars[k][1]} + {gradient}"
+        active = [k for k, leaf in enumerate(leaves) if leaf.activity == "active"]
+        # for each lane by leaf: the expression of the scalar's gradient, or of its new shadow
+        lanes = [dict(zip(active, gradients)) for gradients in self._lanes(values, len(active))]
+        for lane, fresh in enumerate(lanes):
+            for k in active:
+                # an overwritten field's shadow was the seed: its gradient takes its place
+                if leaves[k].argument.annotation is not Active and k not in self.compiled.writebacks:
+                    fresh[k] = f"{self._variable(k, lane)} + {fresh[k]}"
         slots = []
         for argument, first in self._firsts():
             mine = range(first, first + len(types.leaves(argument.type)))
             if argument.annotation is Active:
-                slots.append(self._tree(argument.type, iter([fresh.get(j, "0") for j in mine])))
+                trees = [self._tree(argument.type, iter([fresh.get(j, "0") for j in mine])) for fresh in lanes]
+                slots.append(self._batch(trees))
             elif argument.given:
                 slots.append("None")
-            if argument.annotation is MixedDuplicated:
-                new = iter([fresh.get(j, self.leaf_vars[j][1]) for j in mine])
-                self.line(
-                    f"a{argument.index}.dval.value = {self._tree(argument.type, new, shadow=f'd{argument.index}')}"
-                )
-            elif argument.annotation not in (Active, Const):
-                self._assign(f"d{argument.index}", argument.type, first, fresh)
+            for lane, fresh in enumerate(lanes):
+                if argument.annotation in MIXED:
+                    new = iter([fresh.get(j) or self._variable(j, lane) for j in mine])
+                    tree = self._tree(argument.type, new, shadow=self._lane(argument, lane))
+                    self.line(f"{self._given(argument, lane)}.value = {tree}")
+                elif argument.annotation not in (Active, Const):
+                    self._assign(argument, lane, first, fresh)
         return _tuple(slots)
 
     def _tree(self, type_: types.Type, values: Any, tangent: bool = False, shadow: str = "") -> str:

@@ -9,7 +9,7 @@ import copy
 import ctypes
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import checks, derivative, driver, require
+from . import checks, derivative, driver, require, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled
 from .errors import ArgumentError, CompileError
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 
 
 class Measured(NamedTuple):
-    """What the engine did, and where the final code allocates for its tape."""
+    """What the engine did, and where the final code allocates for its tape. The rest is to run the variant."""
 
     examined: Examined
     sites: list[Site]
-    variant: Any  # the module that counts, and all else that it takes to run it
+    text: str  # the module that counts
     entry: str
-    asked: driver.Asked
-    written: list[bool]
-    words: tuple[int, int]  # of the arguments, and of the results
+    result: types.Type
+    meta: dict[str, Any]  # of the plain derivative, see `Compiled`
+    words: tuple[int, int]  # of its arguments, and of its results
+    loaded: list[Any]  # the machine code, once it was needed
 
 
 def tape_bytes(kernel: Kernel, args: tuple[Any, ...]) -> int:
@@ -51,8 +52,11 @@ def examine(request: Request) -> Measured:
 
     from dialects import explain
 
+    state, key = driver.state_of(request.kernel), request.key()
     with driver._lock:
-        asked = driver._asked(driver.state_of(request.kernel), request)
+        if _last and _last[0][0] is state and _last[0][1] == key:
+            return _last[0][2]
+        asked = driver._asked(state, request)
         examined = driver.engine(explain.examine, asked.module, request)
         with asked.module.context, Location.unknown():
             derivative.only_entry(asked.module, asked.entry)
@@ -62,7 +66,20 @@ def examine(request: Request) -> Measured:
             words = _words(asked.module, asked.entry)
             sites = driver.engine(lambda module: explain.count_tape(module, asked.entry), asked.module, request)
             text = asked.module.operation.get_asm(enable_debug_info=True)
-    return Measured(examined, sites, text, asked.entry, asked, written, words)
+        meta = {
+            "returns": asked.returns,
+            "primal": asked.primal,
+            "errors": list(asked.lowered.errors),
+            "writebacks": list(asked.lowered.writebacks),
+            "written": written,
+            "strict_aliasing": True,
+        }
+        measured = Measured(examined, sites, text, asked.entry, asked.result, meta, words, [])
+        _last[:] = [(state, key, measured)]
+    return measured
+
+
+_last: list[tuple[driver.State, Any, Measured]] = []  # the last one, for another call with other values
 
 
 def run(request: Request, measured: Measured, args: tuple[Any, ...]) -> list[int]:
@@ -82,21 +99,14 @@ def _compile(request: Request, measured: Measured) -> Compiled:
     from lowering import cpu
     from lowering.errors import LoweringError
 
-    asked, state = measured.asked, driver.state_of(request.kernel)
-    meta = {
-        "returns": asked.returns,
-        "primal": asked.primal,
-        "errors": list(asked.lowered.errors),
-        "writebacks": list(asked.lowered.writebacks),
-        "written": measured.written,
-        "strict_aliasing": True,
-    }
     try:
         with driver._lock:
-            code = cpu.compile(measured.variant, measured.entry, driver.cpu_options(state.options, True))
-            return Compiled(meta, asked.result, cpu.load(code, measured.entry))
+            if not measured.loaded:
+                options = driver.cpu_options(driver.state_of(request.kernel).options, True)
+                measured.loaded.append(cpu.load(cpu.compile(measured.text, measured.entry, options), measured.entry))
     except LoweringError as error:
         raise driver._as_ours(error, CompileError) from None
+    return Compiled(measured.meta, measured.result, measured.loaded[0])
 
 
 def _call(function: Any, counters: Any, arguments: int, results: int) -> Any:

@@ -43,8 +43,8 @@ def _cell(value: Any) -> Any:
 
 def check_derivatives(kernel: Any, *arguments: Any, const: Sequence[int] = (), gradient: Any = None) -> None:
     """Compare value, forward and reverse mode of the kernel at the arguments with the truth, by dual numbers, and that
-    with central differences. Arguments at the positions `const`, and all but floats, are Const. `gradient`, if given, is
-    what the first active argument must get from a returned float."""
+    with central differences. Arguments at the positions `const`, and all but floats, are Const. `gradient`, if given,
+    is what the first active argument must get from a returned float."""
     values = [v.copy() if isinstance(v, np.ndarray) else v for v in arguments]
     truth = jacobian_of(dual_twin(kernel), values)
     active = [is_float(v) and position not in const for position, v in enumerate(values)]

@@ -15,7 +15,7 @@ from tests.generator.oracle import Unfair
 from tests.generator.program import make_program
 
 FIRST = int(os.environ.get("DSL_GENERATOR_SEED", "0"))
-COUNT = int(os.environ.get("DSL_GENERATOR_COUNT", "40"))
+COUNT = int(os.environ.get("DSL_GENERATOR_COUNT", "30"))
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))

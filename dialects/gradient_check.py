@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mlir.ir import InsertionPoint, Location, Module, Operation, TypeAttr
+from mlir.ir import InsertionPoint, Location, Module, Operation, StringAttr, TypeAttr
 
 from . import pipeline
 from .errors import refuse
@@ -67,7 +67,7 @@ class Check:
 
     def _build(self, module: Module, name: str, given: Sequence[Any]) -> None:
         """Compile the function and its derivatives."""
-        find(module, name)
+        find(module, name).attributes["sym_visibility"] = StringAttr.get("public")  # not to be removed as unused
         prepare(module)
         _refuse_open_results(find(module, name))
         results_to_arguments(module)

@@ -37,6 +37,8 @@ def work(options: argparse.Namespace, note: Note) -> int:
             return 0
         text = _read(options.file)
         return _work(options, text, note)
+    except BrokenPipeError:  # whoever read the output has enough: the guard knows
+        raise
     except Exception as error:
         if options.traceback:
             raise

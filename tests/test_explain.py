@@ -6,6 +6,8 @@ import dataclasses
 import io
 import math
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,3 +204,14 @@ def test_a_constant_field_is_refused_by_its_path() -> None:
 
     with pytest.raises(errors.DifferentiationError, match=r"`p\.w` is Const"):
         dsl.autodiff(Reverse, put, Active, Const(Params(np.ones(1), 1.0)), Active(2.0))
+
+
+def test_the_page_shows_what_is_printed(tmp_path: Path) -> None:
+    """The listing in docs/explain.md is the real one."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "explain.md").read_text()
+    before, code, listing = page.split("```")[:2] + [page.split("```")[3]]
+    file = tmp_path / "explain_page.py"
+    file.write_text("\n" * before.count("\n") + code.removeprefix("python"))
+    names: dict[str, Any] = {"__name__": "explain_page"}
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    assert names["e"].plain.rstrip() == listing.removeprefix("text\n").rstrip()

@@ -32,7 +32,7 @@ _HOMES: dict[str, str] = {
         "DuplicatedNoNeed MixedDuplicated Ref",
         ".modes": "Forward ForwardWithPrimal Reverse ReverseHolomorphic ReverseHolomorphicWithPrimal "
         "ReverseSplitModified ReverseSplitNoPrimal ReverseSplitWidth ReverseSplitWithPrimal ReverseWithPrimal",
-        ".autodiff": "autodiff",
+        ".autodiff": "autodiff autodiff_deferred",
         ".errors": "DslError TypeWarning",
         ".functions": "ignore_derivatives",
         "numpy": "abs all any dot empty empty_like exp full full_like log max maximum mean min minimum ones ones_like "

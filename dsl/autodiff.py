@@ -34,6 +34,10 @@ def autodiff(mode: Mode, f: Any, /, *args: Any) -> Any:
     return differentiate(mode, f, args)
 
 
+# The name for calls inside kernels, where it means the same.
+autodiff_deferred = autodiff
+
+
 def _runners(mode: Mode, f: Any) -> Any:
     """The runners that there are for a kernel or function in a mode, if what they were made of still holds."""
     try:

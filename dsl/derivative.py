@@ -27,7 +27,10 @@ def add(
     error: bool,
     primal: bool,
 ) -> str:
-    """Add declaration and entry for a derivative of @callee to `module`; returns the entry's name."""
+    """Add declaration and entry for a derivative of @callee to `module`; returns the entry's name.
+
+    In split mode there is no entry yet: returns the declaration's name.
+    """
     assert request.mode is not None
     leaves = request.leaves()
     function = _function(module, callee)
@@ -66,10 +69,17 @@ def add(
                 attributes[f"autodiff.{name}"] = ir.UnitAttr.get()
         if width > 1:
             attributes["autodiff.width"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), width)
+        if request.mode.split:
+            attributes |= {"autodiff.split": ir.UnitAttr.get(), "autodiff.public": ir.UnitAttr.get()}
+            changeable = request.overwritten()
+            if changeable is not None:
+                attributes["autodiff.overwritten"] = ir.DenseI64ArrayAttr.get(changeable)
         name = _fresh(module, f"{callee}.{request.mode.kind}")
         given_types = [_wide(t, n) for t, n in given + cell]
         result_types = [_wide(t, n) for t, n in results]
         _declare(name, [*given_types, *ones, *(_wide(t, n) for t, n in passed)], result_types, "private", attributes)
+        if request.mode.split:
+            return name  # of it become two functions, see dsl.halves
         entry = _fresh(module, ENTRY)
         entry_types = [t for t, n in given + passed + cell for _ in range(n)]
         block = (
@@ -116,6 +126,11 @@ def _apart(value: ir.Value, lanes: int) -> list[ir.Value]:
         ).result
         for lane in range(lanes)
     ]
+
+
+def asks(module: ir.Module) -> bool:
+    """Whether there is a request for a derivative in `module`."""
+    return any("autodiff.activity" in op.attributes for op in module.body.operations)
 
 
 def _overwritten(request: Request, leaf: Leaf) -> str:

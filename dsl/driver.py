@@ -38,7 +38,7 @@ _KINDS = 256
 class State:
     """What is known of a kernel as it is now: its code, runners by mode. A changed global or option makes a new one."""
 
-    __slots__ = ("code", "digest", "generation", "options", "runners", "watch")
+    __slots__ = ("code", "digest", "generation", "halves", "options", "runners", "watch")
 
     def __init__(self, kernel: Kernel) -> None:
         self.digest = fingerprint(kernel)
@@ -46,6 +46,7 @@ class State:
         self.generation = options.generation
         self.options: KernelOptions = resolve(kernel.options)
         self.code: dict[Any, Compiled] = {}
+        self.halves: dict[Any, Any] = {}  # of split mode, see dsl.halves
         self.runners: dict[Mode | None, list[Runner]] = {}
 
     def valid(self, kernel: Kernel) -> bool:
@@ -229,14 +230,16 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
     asked = _asked(state, request)
     module, entry, lowered = asked.module, asked.entry, asked.lowered
     with module.context, Location.unknown():
-        if request.mode is not None:
+        # a kernel may ask for derivatives inside
+        expanded = request.mode is not None or derivative.asks(module)
+        if expanded:
             engine(expand, module, request)
         derivative.only_entry(module, entry)
         written = written_arguments(module, entry)
         if lowered.errors:
             written.pop()  # the error cell
         text = lowered.module_text
-        if request.mode is not None or derivative.drop_stops(module):
+        if derivative.drop_stops(module) or expanded:
             text = module.operation.get_asm(enable_debug_info=True)
     meta = {
         "entry": entry,

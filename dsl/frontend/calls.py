@@ -8,10 +8,12 @@ from typing import Any
 from mlir import ir
 
 from .. import errors, types
+from ..annotations import Annotation
 from ..syntax import nodes
-from . import arrays, casts, mathlib, scalars
+from . import arrays, casts, derivatives, mathlib, scalars
+from .derivatives import Derivatives
 from .scope import ObjectValue, StructValue
-from .structs import Structs, spelling
+from .structs import spelling
 from .values import TupleValue, Value, constant
 
 _REFUSED: dict[object, str] = {
@@ -36,7 +38,7 @@ _REFUSED: dict[object, str] = {
 }
 
 
-class Calls(Structs):
+class Calls(Derivatives):
     """The part of the emitter for calls."""
 
     def _call(self, node: nodes.Call) -> Value:
@@ -122,6 +124,10 @@ class Calls(Structs):
             )
         if getattr(function, "__name__", "") == "ignore_derivatives" and _home(function) == "dsl":
             return self._stop(args, kwargs)
+        if isinstance(function, type) and issubclass(function, Annotation):
+            return self.annotate(function, args, kwargs)
+        if getattr(function, "__name__", "") in derivatives.NAMES and _home(function) == "dsl":
+            return self.differentiate(args, kwargs)
         row = mathlib.find(function)
         if row is not None:
             return mathlib.call(self.b, row, args, kwargs)

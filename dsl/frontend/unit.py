@@ -23,6 +23,7 @@ from .values import Builder, Shared, Value
 
 if TYPE_CHECKING:
     from ..kernel import Kernel
+    from ..modes import Mode
     from ..syntax.nodes import FunctionDef
     from .emitter import Emitter
 
@@ -52,6 +53,7 @@ class Unit:
         self._calling: list[Kernel] = []
         self._objects = 0
         self._entry: Emitter | None = None
+        self._derivatives: dict[tuple[Any, ...], str] = {}  # their declarations
 
     # --- kernels
 
@@ -216,6 +218,40 @@ class Unit:
             raise MustInline
         return emitter.copied(leaf, kind)
 
+    # --- derivatives
+
+    def derivative(
+        self,
+        callee: str,
+        mode: Mode,
+        activities: list[str],
+        returns: list[str],
+        width: int,
+        inputs: list[ir.Type],
+        results: list[ir.Type],
+    ) -> str:
+        """The name of the declaration that asks for this derivative of @callee, made when first asked for."""
+        key = (callee, mode, tuple(activities), tuple(returns), width)
+        if key not in self._derivatives:
+            symbol = f"{callee}.{mode.kind}.{next(self._numbers)}"
+            attributes = {
+                "sym_name": ir.StringAttr.get(symbol),
+                "function_type": ir.TypeAttr.get(ir.FunctionType.get(inputs, results)),
+                "sym_visibility": ir.StringAttr.get("private"),
+                f"autodiff.{mode.kind}": ir.FlatSymbolRefAttr.get(callee),
+                "autodiff.activity": _strings(activities),
+                "autodiff.returns": _strings(returns),
+            }
+            if width > 1:
+                attributes["autodiff.width"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), width)
+            for name, on in (("primal", mode.primal), ("strong_zero", mode.strong_zero)):
+                if on:
+                    attributes[f"autodiff.{name}"] = ir.UnitAttr.get()
+            with ir.InsertionPoint(self.shared.module.body):
+                ir.Operation.create("func.func", attributes=attributes, regions=1)
+            self._derivatives[key] = symbol
+        return self._derivatives[key]
+
     # --- the module
 
     def drop_unused(self, entry: Function) -> None:
@@ -238,12 +274,19 @@ class Unit:
                 op.erase()
 
 
+def _strings(items: list[str]) -> ir.Attribute:
+    return ir.ArrayAttr.get([ir.StringAttr.get(item) for item in items])
+
+
 def _callees(function: ir.Operation) -> list[str]:
     found: list[str] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
         if op.name == "func.call":
             found.append(ir.FlatSymbolRefAttr(op.attributes["callee"]).value)
+        for asked in ("autodiff.forward", "autodiff.reverse"):
+            if asked in op.attributes:
+                found.append(ir.FlatSymbolRefAttr(op.attributes[asked]).value)
         return ir.WalkResult.ADVANCE
 
     function.walk(visit)

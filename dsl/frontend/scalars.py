@@ -16,7 +16,7 @@ from typing import Any
 from mlir import ir
 from mlir.dialects import arith
 
-from .. import types
+from .. import errors, types
 from . import arithmetic, casts, powers
 from .operations import Function, scalar_call
 from .values import Builder, Value
@@ -68,6 +68,9 @@ def binary_type(b: Builder, op: str, left: Value, right: Value, in_array: bool) 
             raise b.error("NumPy does not subtract arrays of bool", "use `^`, or convert one with .astype(int)")
         return types.bool_ if op in ("+", "*") else types.int8
     if op == "**" and joined.kind in INTEGERS and right.known and right.const < 0:
+        if in_array:
+            message = "integers to negative integer powers are not allowed"
+            raise b.error(message, "NumPy refuses it too; make one of them a float", errors.KernelValueError)
         return types.pyfloat if joined.weak else types.float64
     return joined
 

@@ -212,6 +212,8 @@ def test_refusals():
         run(lambda b, x: elementwise.unary(b, "not", x), a)
     with pytest.raises(TypeError):
         run(lambda b, x: elementwise.binary(b, "+", x, constant("a")), a)
+    with pytest.raises(ValueError, match="negative integer powers"):
+        run(lambda b, x: elementwise.binary(b, "**", x, constant(-1)), np.arange(3))
     with pytest.raises(TypeError, match="does not subtract"):
         run(apply("-"), a > 0, a > 0)
     with pytest.raises(TypeError):

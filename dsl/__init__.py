@@ -33,6 +33,7 @@ _HOMES: dict[str, str] = {
         ".modes": "Forward ForwardWithPrimal Reverse ReverseHolomorphic ReverseHolomorphicWithPrimal "
         "ReverseSplitModified ReverseSplitNoPrimal ReverseSplitWidth ReverseSplitWithPrimal ReverseWithPrimal",
         ".autodiff": "autodiff autodiff_deferred",
+        ".thunk": "autodiff_thunk tape_type",
         ".errors": "DslError TypeWarning",
         ".functions": "ignore_derivatives",
         "numpy": "abs all any dot empty empty_like exp full full_like log max maximum mean min minimum ones ones_like "

@@ -45,9 +45,9 @@ def call_request(kernel: Kernel, args: tuple[Any, ...]) -> Request:
     return Request(kernel, None, None, arguments)
 
 
-def derivative_request(mode: Any, f: Any, args: tuple[Any, ...]) -> Request:
-    """The request of `autodiff(mode, f, *args)`."""
-    _mode(mode)
+def derivative_request(mode: Any, f: Any, args: tuple[Any, ...], thunk: bool = False) -> Request:
+    """The request of `autodiff(mode, f, *args)`, or of a call of a thunk, which may be one of split mode."""
+    _mode(mode, thunk)
     kernel = the_kernel(f)
     returns: type[Annotation] | None = None
     if args and isinstance(args[0], type) and issubclass(args[0], Annotation):
@@ -83,15 +83,21 @@ def the_kernel(f: Any) -> Kernel:
     return as_kernel(f)
 
 
-def _mode(mode: Any) -> None:
+def _mode(mode: Any, thunk: bool) -> None:
     if not isinstance(mode, Mode):
         raise ArgumentError(
             f"the mode is {mode!r} ({type(mode).__name__})",
             None,
             f"write {_SIGNATURE}, with dsl.Reverse or dsl.Forward, say",
         )
-    if mode.split:
-        raise NotYetSupported(f"{mode!r} is not there yet", None, "use dsl.Reverse or dsl.ReverseWithPrimal")
+    if mode.split and not thunk:
+        raise ActivityError(
+            f"{mode!r} takes two calls, with a tape between them",
+            None,
+            "write fwd, rev = dsl.autodiff_thunk(mode, f, ...), or use dsl.Reverse or dsl.ReverseWithPrimal",
+        )
+    if mode.width > 1:
+        raise NotYetSupported(f"{mode!r}: several cotangents at once are not there yet in split mode", None, "use width 1")
     if mode.holomorphic:
         raise NotYetSupported(
             f"{mode!r} is not there yet", None, "take .real of what is differentiated, or use dsl.Forward"
@@ -171,7 +177,8 @@ def _returns(kernel: Kernel, mode: Mode, returns: type[Annotation]) -> None:
             return
         _refuse_activity(
             kernel,
-            f"the result is annotated {name} in combined reverse mode, where its shadow could not be given",
+            f"the result is annotated {name} in {'split' if mode.split else 'combined'} reverse mode, "
+            + ("which is not there yet" if mode.split else "where its shadow could not be given"),
             "write Active for a scalar; for an array let the kernel write into an argument `y`, "
             "and pass Duplicated(y, dy) with dy as the seed",
         )

@@ -103,6 +103,13 @@ class Request:
         mode = f"{self.mode.key()},width={self.width}" if self.mode else "call"
         return f"{mode} | {self.returns.__name__ if self.returns else 'auto'} | {arguments}"
 
+    def overwritten(self) -> list[int] | None:
+        """In split mode, the leaves of arguments that may change between the two calls; None: all may."""
+        if self.mode is None or self.mode.overwritten is None:
+            return None
+        flags = self.mode.overwritten[-len(self.arguments) :] if self.arguments else ()
+        return [k for k, leaf in enumerate(self.leaves()) if flags[leaf.argument.index]]
+
     def leaves(self) -> list[Leaf]:
         """The leaves of all arguments in order."""
         return [leaf for argument in self.arguments for leaf in _leaves(self.mode, argument)]

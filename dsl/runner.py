@@ -49,10 +49,14 @@ _PAIRS = 4
 
 def build(request: Request, compiled: Compiled, guarded: bool = True) -> Runner:
     """The runner of a request. Unguarded, it takes for granted that it fits: the checks were made one by one."""
-    names: dict[str, Any] = {}
-    text = source(request, compiled, guarded, names)
-    exec(compile(text, f"<call of {request.kernel.name}>", "exec"), names)
-    return names["run"]
+    return made(Writer(request, compiled, guarded, {}))
+
+
+def made(writer: Writer) -> Runner:
+    """The runner that a writer writes."""
+    exec(compile(writer.write(), f"<call of {writer.request.kernel.name}>", "exec"), writer.names)
+    run: Runner = writer.names["run"]
+    return run
 
 
 def source(request: Request, compiled: Compiled, guarded: bool, names: dict[str, Any]) -> str:

@@ -43,7 +43,7 @@ def places(type_: types.Type, changed: set[int], first: int, steps: tuple[int | 
     for key, inner, _ in parts(type_):
         count = len(types.leaves(inner))
         if not changed.isdisjoint(range(first, first + count)):
-            if _holds_mutable(inner):
+            if holds_mutable(inner):
                 found += places(inner, changed, first, (*steps, key))
             elif isinstance(type_, types.StructType) and type_.mutable:
                 found.append(Place(steps, str(key), inner, first, count))
@@ -51,10 +51,11 @@ def places(type_: types.Type, changed: set[int], first: int, steps: tuple[int | 
     return found
 
 
-def _holds_mutable(type_: types.Type) -> bool:
+def holds_mutable(type_: types.Type) -> bool:
+    """Whether there is a struct in it whose fields may be assigned to."""
     if isinstance(type_, types.StructType) and type_.mutable:
         return True
-    return any(_holds_mutable(inner) for _, inner, _ in parts(type_))
+    return any(holds_mutable(inner) for _, inner, _ in parts(type_))
 
 
 def make_struct(cls: type, names: tuple[str, ...], values: tuple[Any, ...]) -> Any:

@@ -1,0 +1,329 @@
+"""The code of split mode: an augmented primal and a pullback, both made of one request, and the tape between them.
+
+`find` gives the `Halves` of a request, from memory, disk or compiler, as `driver.find` does for whole derivatives. Their
+two entries take the slots of a whole derivative's; the augmented primal leaves the tape's words behind its results, and
+the pullback takes the seeds, then the tape, behind its arguments.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from . import driver, require, types
+from .arrays import check_structs, check_written
+from .compiled import Compiled, decode, encode
+from .errors import ArgumentError, CompileError
+from .packing import scalar_words, words
+from .request import Leaf, Request
+from .runner import MISS, Runner, Writer, made
+from .structs import holds_mutable
+from .tape import Tape, TapePart
+
+# More kinds of call of one half than this go the slow way.
+_RUNNERS = 4
+
+
+class _Augment(Compiled):
+    """The compiled augmented primal."""
+
+    __slots__ = ()
+
+    def seeds(self, request: Request) -> list[Leaf]:
+        return []
+
+    def result_leaves(self, request: Request) -> list[types.Type]:
+        leaves = request.leaves()
+        written = [leaves[index].type for index in self.writebacks]
+        return [*types.leaves(self.result), *written] if self.primal else []
+
+
+class _Pullback(Compiled):
+    """The compiled pullback, which returns gradients alone."""
+
+    __slots__ = ()
+
+    def __init__(self, meta: dict[str, Any], result: types.Type, loaded: Any) -> None:
+        super().__init__(meta, result, loaded)
+        self.primal = False
+
+
+class Calls:
+    """Carries out the calls of one piece of compiled code, by runners, which it has made when they are needed."""
+
+    def __init__(self, compiled: Compiled, make: Callable[[Request, bool], Runner]) -> None:
+        self.compiled = compiled
+        self._make = make  # the runner of a request, guarded or not
+        self._runners: list[Runner] = []
+        self._unguarded: Runner | None = None
+
+    def carry_out(self, args: tuple[Any, ...], request: Callable[[], Request]) -> Any:
+        """Run on these arguments. `request` checks them in full, and is called only where no runner fits them."""
+        for run in self._runners:
+            result = run(args)
+            if result is not MISS:
+                return result
+        asked = request()
+        check_written(asked, self.compiled.written, self.compiled.strict_aliasing)
+        check_structs(asked, self.compiled.writebacks)
+        promoted = any(argument.promoted for argument in asked.arguments)  # it warns each time
+        if not promoted and len(self._runners) < _RUNNERS:
+            run = self._make(asked, True)
+            result = run(args)
+            if result is not MISS:
+                self._runners.append(run)
+                return result
+        if self._unguarded is None:
+            self._unguarded = self._make(asked, False)
+        return self._unguarded(args)
+
+
+class Halves:
+    """Both halves, ready to be called: `forward` and `backward` carry out calls."""
+
+    def __init__(self, request: Request, augment: tuple[Any, ...], pullback: tuple[Any, ...]) -> None:
+        meta = augment[0]
+        self.kernel, self.key = request.kernel, request.key()
+        self.parts = tuple(TapePart(*part) for part in meta["tape"])
+        self.words = sum(part.words for part in self.parts)
+        self.seeded: bool = meta["returns"] == "active"
+        first, second = _Augment(*augment), _Pullback(*pullback)
+        self.result = first.result
+        self.forward = Calls(first, lambda asked, guarded: made(_AugmentWriter(asked, self, first, guarded)))
+        self.backward = Calls(second, lambda asked, guarded: made(_PullbackWriter(asked, self, second, guarded)))
+
+
+class _AugmentWriter(Writer):
+    """Writes the runner of the augmented primal, which returns `(tape, primal, shadow)`."""
+
+    def __init__(self, request: Request, halves: Halves, compiled: Compiled, guarded: bool) -> None:
+        super().__init__(request, compiled, guarded, {})
+        self.halves = halves
+        self.more_results = halves.words
+
+    def _run(self, argument_words: int, results: list[types.Type]) -> None:
+        cell = 5 if self.compiled.errors else 0
+        first = at = argument_words + cell
+        arrays = []
+        for leaf in results:
+            if isinstance(leaf, types.ArrayType):
+                arrays.append(at - first)
+            at += words(leaf)
+        halves, call = self.halves, self.compiled.call
+
+        def augment(buffer: Any, address: int) -> tuple[int, Tape | None]:
+            status = call(address)
+            if status:
+                return status, None
+            raw = bytes(buffer)
+            tape = Tape(halves, raw[: 8 * argument_words], raw[8 * at : 8 * (at + halves.words)])
+            if arrays:
+                tape.own_copies({buffer[first + k] for k in arrays})
+            return 0, tape
+
+        self.names["augment"] = augment
+        self.line("status, tape = augment(buffer, address)")
+
+    def _gradients(self, leaves: list[Leaf], values: Any) -> str:
+        return ""
+
+    def _outputs(self, gradients: str) -> str:
+        return f"tape, {'primal' if self.request.mode and self.request.mode.primal else 'None'}, None"
+
+
+class _PullbackWriter(Writer):
+    """Writes the runner of the pullback, which returns `(gradients,)`."""
+
+    def __init__(self, request: Request, halves: Halves, compiled: Compiled, guarded: bool) -> None:
+        super().__init__(request, compiled, guarded, {})
+        self.halves = halves
+        self.trailing = ("seed", "tape") if halves.seeded else ("tape",)
+
+    def _seeds(self) -> None:
+        if self.halves.seeded:
+            result = self.halves.result
+            assert isinstance(result, types.Scalar)
+            self._pack(result, scalar_words(result, "seed"))
+        super()._seeds()
+        self.tape_at = sum(map(_format_words, self.formats))
+        if self.halves.words:
+            self.formats.append(f"{8 * self.halves.words}x")
+
+    def _run(self, argument_words: int, results: list[types.Type]) -> None:
+        call, at = self.compiled.call, 8 * self.tape_at
+        layout = _Layout(self.request)
+
+        def pullback(buffer: Any, address: int, tape: Tape) -> int:
+            layout.resume(buffer, tape.arguments)
+            taken = tape.take()
+            ctypes.memmove(address + at, taken, len(taken))
+            status: int = call(address)
+            # A pullback that ended early may or may not have freed the buffers that it pops from: better lost than
+            # freed twice.
+            tape.release(taken, inner=False)
+            return status
+
+        self.names["pullback"] = pullback
+        self.line("status = pullback(buffer, address, tape)")
+
+    def _outputs(self, gradients: str) -> str:
+        return f"({gradients},)"
+
+
+def _format_words(format_: str) -> int:
+    return struct.calcsize("=" + format_) // 8
+
+
+class _Layout:
+    """Where the arguments' numbers and shapes are in the slots, and which of them a pullback must find as they were."""
+
+    def __init__(self, request: Request) -> None:
+        self.kernel = request.kernel
+        changeable = request.overwritten()
+        self.numbers: list[tuple[int, int, Leaf]] = []  # first word, words
+        self.arrays: list[tuple[int, int, Leaf, bool]] = []  # first word, rank, whether it must be the same array
+        at = 0
+        for k, leaf in enumerate(request.leaves()):
+            if isinstance(leaf.type, types.Scalar):
+                self.numbers.append((at, words(leaf.type), leaf))
+            else:
+                fixed = changeable is not None and k not in changeable
+                self.arrays.append((at, leaf.type.ndim, leaf, fixed))
+            at += words(leaf.type) * (2 if leaf.shadowed else 1)
+
+    def resume(self, buffer: Any, before: bytes) -> None:
+        """Compare a pullback's arguments, in `buffer`, with those of the forward pass; refuse what has changed.
+
+        Fields of mutable structs may change: the pullback goes on with the numbers of the forward pass.
+        """
+        for at, count, leaf in self.numbers:
+            then = struct.unpack_from(f"={count}q", before, 8 * at)
+            if tuple(buffer[at : at + count]) != then:
+                if not holds_mutable(leaf.argument.type):
+                    self._refuse(leaf, "has another value than in the forward pass", "pass the same value")
+                buffer[at : at + count] = then
+        for at, rank, leaf, fixed in self.arrays:
+            aligned, _, *shape = struct.unpack_from(f"={2 + rank}q", before, 8 * (at + 1))
+            found = list(buffer[at + 3 : at + 3 + rank])
+            if found != shape:
+                self._refuse(
+                    leaf, f"has shape {tuple(found)}, in the forward pass {tuple(shape)}", "pass the same array"
+                )
+            if fixed and 0 not in shape and buffer[at + 1] != aligned:
+                self._refuse(
+                    leaf,
+                    "is another array than in the forward pass, but it is declared not to be overwritten in between",
+                    "pass the same array, or give True for it in ReverseSplitModified",
+                )
+
+    def _refuse(self, leaf: Leaf, what: str, hint: str) -> NoReturn:
+        message = f"`{leaf.path}` {what}, in a pullback of {self.kernel.name}"
+        raise ArgumentError(message, self.kernel.loc, hint)
+
+
+# --- finding and making code --------------------------------------------------------------------------------------
+
+
+def find(request: Request) -> Halves:
+    """The code for a request in split mode: that of this process, or of the cache on disk, or compiled."""
+    state = driver.state_of(request.kernel)
+    key = request.key()
+    found: Halves | None = state.halves.get(key)
+    if found is None:
+        with driver._lock:
+            found = state.halves.get(key)
+            if found is None:
+                shown = state.options.print_ir or state.options.print_activity
+                name = driver._disk_key(state, request)
+                found = (None if shown else _from_disk(name, request)) or _compile(name, state, request)
+                while len(state.halves) >= driver._KINDS:
+                    state.halves.pop(next(iter(state.halves)), None)
+                state.halves[key] = found
+    return found
+
+
+_NAMES = ("augment", "pullback")
+
+
+def _from_disk(name: str, request: Request) -> Halves | None:
+    from lowering.errors import LoweringError
+    from lowering.jit import load
+
+    found = []
+    for half in _NAMES:
+        entry = driver._cache().get(f"{name}\0{half}")
+        if entry is None:
+            return None
+        meta, code = entry
+        result = decode(meta["result"], driver._known_classes(request))
+        if result is None:
+            return None
+        try:
+            found.append((meta, result, load(code, meta["entry"])))
+        except LoweringError:
+            return None
+    return Halves(request, *found)
+
+
+def _compile(name: str, state: driver.State, request: Request) -> Halves:
+    require.compiler()
+    from lowering import cpu
+    from lowering.errors import LoweringError
+
+    result, modules = _modules(state, request)
+    encoded = encode(result, driver._known_classes(request))
+    found = []
+    for half, (text, meta) in zip(_NAMES, modules):
+        driver._show(state, request, text)
+        try:
+            code = cpu.compile(text, meta["entry"], driver.cpu_options(state.options, True))
+            loaded = cpu.load(code, meta["entry"])
+        except LoweringError as error:
+            raise driver._as_ours(error, CompileError) from None
+        if encoded is not None:
+            driver._cache().put(f"{name}\0{half}", {**meta, "result": encoded}, code)
+        found.append((meta, result, loaded))
+    return Halves(request, *found)
+
+
+def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tuple[str, dict[str, Any]]]]:
+    """The result's type, and of both halves the MLIR with its meta data."""
+    from mlir.ir import Location
+
+    from dialects.pipeline import differentiate as expand
+    from dialects.pipeline import parse
+
+    from . import split_entry
+    from .derivative import only_entry
+    from .written import written_arguments
+
+    asked = driver._asked(state, request)
+    errors = list(asked.lowered.errors)
+    expansions = driver.engine(expand, asked.module, request)
+    tape = next(one.tape for one in expansions if one.function == asked.entry)
+    with asked.module.context, Location.unknown():
+        parts = [split_entry.part(type_, request.kernel) for type_ in tape]
+        pullback = split_entry.pullback(asked.module, f"{asked.entry}.pullback", len(parts), bool(errors))
+        whole = asked.module.operation.get_asm(enable_debug_info=True)
+    arrays = sum(1 + leaf.shadowed for leaf in request.leaves() if isinstance(leaf.type, types.ArrayType))
+    modules = []
+    for entry in (f"{asked.entry}.augment", pullback):
+        module = parse(whole)
+        with module.context, Location.unknown():
+            only_entry(module, entry)
+            text = module.operation.get_asm(enable_debug_info=True)
+            written = written_arguments(module, entry)[:arrays]  # and not the tape's, and the error cell
+        meta = {
+            "entry": entry,
+            "returns": asked.returns,
+            "primal": asked.primal,
+            "errors": errors,
+            "writebacks": list(asked.lowered.writebacks),
+            "written": written,
+            "strict_aliasing": True,
+            "tape": [list(one) for one in parts],
+        }
+        modules.append((text, meta))
+    return asked.result, modules

@@ -1,0 +1,313 @@
+"""`autodiff_thunk` and `tape_type`: derivatives that are compiled before there are values to call them with.
+
+    fwd, rev = autodiff_thunk(ReverseSplitWithPrimal, f, Active, Duplicated[A], Active[float])
+    tape, value, shadow = fwd(Const(f), Duplicated(A, dA), Active(v))
+    ((_, dv),) = rev(Const(f), Duplicated(A, dA), Active(v), 1.0, tape)
+
+A thunk takes the function first, then the annotated arguments, of exactly the types that it was compiled for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import checks, driver, halves, types
+from .annotations import AnnotatedType, Annotation, Const, MixedDuplicated, Ref
+from .errors import ActivityError, ArgumentError, NotYetSupported
+from .kernel import Kernel, as_kernel
+from .modes import Mode
+from .request import Request
+from .runner import build
+from .tape import Tape, TapeType
+
+_SIGNATURE = "autodiff_thunk(mode, f, [annotation of the result,] annotated types or example values...)"
+
+
+def autodiff_thunk(mode: Mode, f: Any, /, *args: Any) -> Any:
+    """Compile a derivative of `f` for arguments of given types, without running it.
+
+    `args` are an annotation class for the result (it may be left out), then one annotation for each argument, of a
+    type or of an example value: `Active[float]`, `Duplicated[x]` for arrays of x's dtype, rank and layout,
+    `Duplicated[dsl.types.ArrayType(dsl.float64, 2)]`, `Duplicated(x, dx)`. Shapes are free; dtypes (any float for
+    what has a derivative), ranks, contiguity and classes are fixed.
+
+    With `Forward` or `Reverse` and their kin it returns a callable: `thunk(Const(f), *annotated)` gives what
+    `autodiff(mode, f, ..., *annotated)` gives. With `ReverseSplitWithPrimal` or `ReverseSplitNoPrimal` it returns two:
+
+    - `fwd(Const(f), *annotated)` runs f and returns `(tape, primal, shadow)`. The primal is None with NoPrimal, the
+      shadow always None.
+    - `rev(Const(f), *annotated, seed, tape)` returns `(gradients,)` as `autodiff(Reverse, ...)` does. The seed is
+      what d(objective)/d(result) is; it is left out where the result is Const.
+
+    Between the two the arrays may change: what the pullback needs of them is on the tape, except for those that
+    `ReverseSplitModified(mode, overwritten)` says will not. Numbers and shapes must be the same in both.
+
+        import numpy as np
+        from dsl import Active, Const, Duplicated, ReverseSplitWithPrimal, autodiff_thunk
+
+        def f(A, v):
+            s = 0.0
+            for i in range(len(A)):
+                s += A[i] * A[i] * v
+            return s
+
+        A, dA = np.array([1.0, 2.0]), np.zeros(2)
+        fwd, rev = autodiff_thunk(ReverseSplitWithPrimal, f, Active, Duplicated[A], Active[float])
+        tape, value, _ = fwd(Const(f), Duplicated(A, dA), Active(3.0))       # value is 15.0
+        rev(Const(f), Duplicated(A, dA), Active(3.0), 1.0, tape)             # ((None, 5.0),); dA is [6, 12]
+
+    Raises ArgumentError and ActivityError as `autodiff` does, and for calls with other types than compiled for, a
+    tape that was used or is of another thunk, a seed that is no number; DifferentiationError for functions that
+    cannot be split. Nothing is modified when a call is refused.
+    """
+    request = _request(mode, f, args)
+    if mode.split:
+        pair = _Pair(request)
+        return ForwardPass(pair), Pullback(pair)
+    return Thunk(request)
+
+
+def tape_type(mode: Mode, f: Any, /, *args: Any) -> TapeType:
+    """What lies on the tape of a thunk: the parts, each with its MLIR type and the bytes of an element.
+
+    Takes what `autodiff_thunk` takes, with a mode of split reverse; runs nothing.
+
+        print(tape_type(ReverseSplitNoPrimal, f, Active, Duplicated[A], Active[float]))
+
+    Raises what `autodiff_thunk` raises, and ActivityError for another mode.
+    """
+    request = _request(mode, f, args)
+    if not mode.split:
+        raise ActivityError(
+            f"{mode!r} has no tape between two calls", None, "write ReverseSplitWithPrimal or ReverseSplitNoPrimal"
+        )
+    return TapeType(halves.find(request).parts)
+
+
+class _Callable:
+    """What is common to the callables: the kernel that they are of, and the types that they are for."""
+
+    __slots__ = ("_function", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._function: Any = request.kernel  # as it was given last, to know it again quickly
+
+    def _rest(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments behind the function, with the result's annotation before them as runners take it."""
+        kernel, returns = self.request.kernel, self.request.returns
+        first = args[0] if args else None
+        if type(first) is Const:
+            first = first.val
+        if first is not self._function and first is not kernel:
+            if isinstance(first, (Annotation, Mode, type)) or not callable(first) or as_kernel(first) is not kernel:
+                found = "nothing is given" if not args else f"found {args[0]!r}"
+                raise ArgumentError(
+                    f"the first argument of {self!r} is the function; {found}",
+                    kernel.loc,
+                    f"write Const({kernel.name}), then the annotated arguments",
+                )
+            self._function = first
+        return args[1:] if returns is None else (returns, *args[1:])
+
+    def _same(self, args: tuple[Any, ...]) -> Request:
+        """The request of a call, which must be as that compiled for."""
+        mine = self.request
+        found = checks.derivative_request(mine.mode, mine.kernel, args, thunk=True)
+        if _kind(found) != _kind(mine):
+            raise ArgumentError(
+                f"{self!r} is called with other types: expected {_signature(mine)}, got {_signature(found)}",
+                mine.kernel.loc,
+                "call it with these types, or make another thunk",
+            )
+        return found
+
+    def __repr__(self) -> str:
+        return f"<{self._what()} of {self.request.kernel.name}>"
+
+    def _what(self) -> str:
+        return f"thunk ({self.request.mode!r})"
+
+
+class Thunk(_Callable):
+    """A compiled derivative, called with the function and annotated arguments."""
+
+    __slots__ = ("_calls", "_state")
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self._compile()
+
+    def _compile(self) -> halves.Calls:
+        self._state = driver.state_of(self.request.kernel)
+        compiled = driver.find(self._state, self.request)
+        self._calls = halves.Calls(compiled, lambda request, guarded: build(request, compiled, guarded))
+        return self._calls
+
+    def __call__(self, *args: Any) -> Any:
+        rest = self._rest(args)
+        calls = self._calls if self._state.valid(self.request.kernel) else self._compile()
+        return calls.carry_out(rest, lambda: self._same(rest))
+
+
+class _Pair:
+    """The two halves of a derivative in split mode, as the kernel is now."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self._compile()
+
+    def _compile(self) -> halves.Halves:
+        self._state = driver.state_of(self.request.kernel)
+        self._halves = halves.find(self.request)
+        return self._halves
+
+    def halves(self) -> halves.Halves:
+        return self._halves if self._state.valid(self.request.kernel) else self._compile()
+
+
+class ForwardPass(_Callable):
+    """The augmented primal: see `autodiff_thunk`."""
+
+    __slots__ = ("_pair",)
+
+    def __init__(self, pair: _Pair) -> None:
+        super().__init__(pair.request)
+        self._pair = pair
+
+    def __call__(self, *args: Any) -> tuple[Tape, Any, None]:
+        rest = self._rest(args)
+        result: tuple[Tape, Any, None] = self._pair.halves().forward.carry_out(rest, lambda: self._same(rest))
+        return result
+
+    def _what(self) -> str:
+        return f"forward pass ({self.request.mode!r})"
+
+
+class Pullback(_Callable):
+    """The pullback: see `autodiff_thunk`."""
+
+    __slots__ = ("_pair",)
+
+    def __init__(self, pair: _Pair) -> None:
+        super().__init__(pair.request)
+        self._pair = pair
+
+    def __call__(self, *args: Any) -> tuple[tuple[Any, ...]]:
+        rest = self._rest(args)
+        seeded = self._pair.halves().seeded
+        behind = 2 if seeded else 1
+        tape = args[-1] if args else None
+        if not isinstance(tape, Tape):
+            self._refuse(f"the last argument is the tape, found is {type(tape).__name__}")
+        if tape.halves.key != self.request.key() or tape.halves.kernel is not self.request.kernel:
+            self._refuse(
+                f"this is {tape!r}, made by another thunk", "pass the tape that this pullback's `fwd` returned"
+            )
+        if tape.used:
+            tape.take()  # which refuses
+        if not seeded and len(args) > 2 and not isinstance(args[-2], Annotation):
+            self._refuse("the result is Const, so there is no seed")
+        if seeded:
+            if len(args) < 3 or isinstance(args[-2], Annotation):
+                self._refuse("the seed, the cotangent of the result, is missing before the tape")
+            rest = (*rest[:-2], self._number(args[-2]), tape)
+        annotated = rest[:-behind]
+        # The tape's own code: if a global of the kernel has changed since, that is of no concern here.
+        result: tuple[tuple[Any, ...]] = tape.halves.backward.carry_out(rest, lambda: self._same(annotated))
+        return result
+
+    def _number(self, seed: Any) -> float:
+        if type(seed) is float:
+            return seed
+        if isinstance(seed, (int, float, np.floating, np.integer)) and not isinstance(seed, bool):
+            return float(seed)
+        result = self._pair.halves().result
+        self._refuse(f"the seed is {seed!r} ({type(seed).__name__}); expected is a {result}")
+
+    def _refuse(self, message: str, hint: str = "") -> NoReturn:
+        kernel = self.request.kernel
+        seed = "seed, " if self._pair.halves().seeded else ""
+        hint = hint or f"write rev(Const({kernel.name}), annotated arguments..., {seed}tape)"
+        raise ArgumentError(f"{message}, in a call of {self!r}", kernel.loc, hint)
+
+    def _what(self) -> str:
+        return f"pullback ({self.request.mode!r})"
+
+
+# --- what a thunk is for ------------------------------------------------------------------------------------------
+
+
+def _request(mode: Any, f: Any, args: tuple[Any, ...]) -> Request:
+    """The request for a mode, function and annotations of types or example values."""
+    if not isinstance(mode, Mode):
+        raise ArgumentError(f"the mode is {mode!r} ({type(mode).__name__})", None, f"write {_SIGNATURE}")
+    kernel = checks.the_kernel(f)
+    request = checks.derivative_request(mode, kernel, tuple(_example(kernel, arg) for arg in args), thunk=True)
+    count = len(request.arguments)
+    if mode.overwritten is not None and len(mode.overwritten) not in (count, count + 1):
+        raise ActivityError(
+            f"ReverseSplitModified has {len(mode.overwritten)} flags, {kernel.name} has {count} parameters",
+            kernel.loc,
+            "give a bool for each argument, or one for the function and then one for each argument",
+        )
+    if mode.split and request.width > 1:
+        raise NotYetSupported(
+            f"several shadows at once are not there yet in split mode, for {kernel.name}",
+            kernel.loc,
+            "call the pullback of a kept tape once for each",
+        )
+    return request
+
+
+def _example(kernel: Kernel, arg: Any) -> Any:
+    """An annotation of an example value, for one of a type."""
+    if not isinstance(arg, AnnotatedType):
+        return arg
+    values = [_value(kernel, arg) for _ in range(2)]
+    if issubclass(arg.annotation, MixedDuplicated):
+        return MixedDuplicated(values[0], Ref(values[1]))
+    name = arg.annotation.__name__
+    if name.startswith("Batch"):
+        raise ActivityError(
+            f"{arg!r} does not say how many shadows there are", kernel.loc, f"give an example: {name}(x, (dx1, dx2))"
+        )
+    return arg.annotation(*values) if name.startswith("Duplicated") else arg.annotation(values[0])
+
+
+def _value(kernel: Kernel, arg: AnnotatedType) -> Any:
+    """A value of an annotation's type; of a value, another one like it."""
+    from .inspect_ir import _example as example
+
+    type_ = arg.type
+    if type_ is np.ndarray:
+        raise ArgumentError(
+            f"{arg!r} says neither dtype nor rank",
+            kernel.loc,
+            f"write {arg.annotation.__name__}[x] with an example array, "
+            f"or {arg.annotation.__name__}[dsl.types.ArrayType(dsl.float64, 1)]",
+        )
+    if isinstance(type_, (type, types.Type)):
+        if isinstance(type_, type) and types.is_struct_class(type_):
+            raise ArgumentError(
+                f"{arg!r} does not say of what types the fields are",
+                kernel.loc,
+                f"write {arg.annotation.__name__}[p] with an example p",
+            )
+        return example(kernel, type_)
+    return example(kernel, types.typeof(type_))
+
+
+def _kind(request: Request) -> tuple[Any, ...]:
+    """What the code is for. A Python number may stand for one of NumPy's of the same size, and the other way round."""
+    return (request.width, *((a.annotation, types.strong(a.type)) for a in request.arguments))
+
+
+def _signature(request: Request) -> str:
+    """The annotated types of a request, as the user writes them."""
+    arguments = [
+        f"{a.annotation.__name__ if a.annotation else ''}[{types.strong(a.type)}]" for a in request.arguments if a.given
+    ]
+    return f"({', '.join(arguments)})"

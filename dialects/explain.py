@@ -33,7 +33,7 @@ from .findings import FORWARD, STACK, TAPE, Position, marks
 from .objects import Objects
 from .prepare import prepare
 from .stability import LOOPS
-from .structure import symbol
+from .structure import callee_name, symbol
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,23 @@ def count_tape(module: Module, entry: str) -> list[Site]:
     its tape takes: for each of the sites returned the most bytes at any time, then for each the bytes of the moment.
     """
     with module.context, Location.unknown():
-        function = next(f for f in pipeline.walk_functions(module) if symbol(f) == entry)
-        for other in pipeline.walk_functions(module):
-            for op in walk(other):
-                if other != function and _mark(op) is not None:
+        functions = {symbol(f): f for f in pipeline.walk_functions(module)}
+        for name in _called(functions, entry):
+            for op in walk(functions[name]):
+                if _mark(op) is not None:
                     raise refuse(op, "the tape of a function that is not inlined cannot be counted")
-        return _Counting(function).run()
+        return _Counting(functions[entry]).run()
+
+
+def _called(functions: dict[str, Operation], entry: str) -> set[str]:
+    """The functions that @entry calls, however deep."""
+    found: set[str] = set()
+    todo = [entry]
+    while todo:
+        calls = [callee_name(op) for op in walk(functions[todo.pop()]) if op.name == "func.call"]
+        todo += [name for name in calls if name in functions and name not in found]
+        found.update(name for name in calls if name in functions)
+    return found - {entry}
 
 
 class _Counting:

@@ -18,6 +18,7 @@ seed or gradient is a `vector<Wx..>`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mlir.ir import (
     ArrayAttr,
@@ -70,15 +71,17 @@ class Request:
             return None
         return Request(
             mode,
-            FlatSymbolRefAttr(a[f"autodiff.{mode}"]).value,
+            _attribute(op, f"autodiff.{mode}", FlatSymbolRefAttr, "the name of a function, @f").value,
             _strings(op, "autodiff.activity"),
             _strings(op, "autodiff.returns"),
-            IntegerAttr(a["autodiff.width"]).value if "autodiff.width" in a else 1,
+            _attribute(op, "autodiff.width", IntegerAttr, "an integer").value if "autodiff.width" in a else 1,
             "autodiff.primal" in a,
             "autodiff.strong_zero" in a,
             "autodiff.public" in a,
             "autodiff.split" in a,
-            tuple(DenseI64ArrayAttr(a["autodiff.overwritten"])) if "autodiff.overwritten" in a else None,
+            tuple(_attribute(op, "autodiff.overwritten", DenseI64ArrayAttr, "array<i64: ...>"))
+            if "autodiff.overwritten" in a
+            else None,
         )
 
     def check(self, declaration: Operation, function: Operation) -> None:
@@ -108,6 +111,12 @@ class Request:
                 is_memref(type_) or (self.mode == "forward" and is_differentiable(type_))
             ):
                 raise refuse(declaration, f"argument {i} of type {type_} cannot be duplicated in {self.mode} mode")
+        for i, (type_, kind) in enumerate(zip(results, self.returns, strict=True)):
+            if kind == "const" or is_differentiable(type_):
+                continue
+            if not is_memref(type_) or kind == "active" or (self.mode == "reverse" and not self.split):
+                hint = "let the function fill a duplicated argument" if is_memref(type_) else "integers are const"
+                raise refuse(declaration, f"result {i} of type {type_} cannot be {kind} in {self.mode} mode", hint)
         expected = self.signature(function)
         found = TypeAttr(declaration.attributes["function_type"]).value
         if expected != found:
@@ -150,4 +159,15 @@ def _strings(op: Operation, name: str) -> tuple[str, ...]:
         raise refuse(
             op, f"a derivative is asked for without {name}", "give an array with one string for each argument or result"
         )
-    return tuple(StringAttr(s).value for s in ArrayAttr(op.attributes[name]))
+    words = list(ArrayAttr(op.attributes[name]))
+    if not all(isinstance(word, StringAttr) for word in words):
+        raise refuse(op, f"{name} holds what is no string", 'write ["active", "const"]')
+    return tuple(word.value for word in words)
+
+
+def _attribute(op: Operation, name: str, kind: Any, what: str) -> Any:
+    """The attribute of that name, which must be of that kind."""
+    found = op.attributes[name]
+    if not isinstance(found, kind):
+        raise refuse(op, f"{name} is {found}: it must be {what}")
+    return found

@@ -19,6 +19,7 @@ _BINARY = {
     "div": ast.Div,
 }  # fmt: skip
 _LONGEST = 40
+_FEW = 3  # names that are listed
 
 
 class Sources:
@@ -51,12 +52,13 @@ class Sources:
         """
         if given is not None:
             statement = self._statement(given)
-            return _target(statement) if statement is not None else ""
+            return _assigned(statement) if statement is not None else ""
         if place is None:
             return ""
         found = self._expression(op, place)
         if found is None:
-            return ""
+            statement = self._statement(place)
+            return _assigned(statement) if isinstance(statement, (ast.If, ast.For, ast.While)) else ""
         if ".cmp" in op:  # a part of what is assigned
             return _short(ast.unparse(found))
         statement = self._statement(place)
@@ -72,7 +74,7 @@ class Sources:
             for node in self._nodes(file)
             if isinstance(node, ast.expr) and node.lineno == line and self._column(file, node) == col
         ]
-        return next((node for node in here if _fits(op, node)), None)
+        return next((node for node in here if _fits(op, node)), here[0] if here else None)
 
     def _statement(self, place: tuple[str, int, int]) -> ast.stmt | None:
         """The innermost statement around the place."""
@@ -123,6 +125,15 @@ def _target(statement: ast.stmt) -> str:
     if isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
         return _short(ast.unparse(statement.target))
     return ""
+
+
+def _assigned(statement: ast.stmt) -> str:
+    """The names that a statement, and those in it, assign to: one of them is the value that is meant."""
+    names = dict.fromkeys(
+        name for node in ast.walk(statement) if isinstance(node, ast.stmt) and (name := _target(node))
+    )
+    few = list(names)[:_FEW]
+    return " or ".join(few) if len(few) == len(names) else f"{', '.join(few)} ..."
 
 
 def _short(text: str) -> str:

@@ -14,7 +14,7 @@ from mlir.dialects import arith, math
 from .. import errors, types
 from . import arithmetic, casts
 from .elementwise import assign, is_array, materialise, operand
-from .memory import ArrayValue, Indices, Size, allocate, array_type, nest, store_element
+from .memory import ArrayValue, Indices, ListValue, Size, allocate, array_type, nest, store_element
 from .scalars import binary_type, describe
 from .values import Builder, TupleValue, Value, constant
 
@@ -129,7 +129,8 @@ def from_elements(b: Builder, elements: Sequence[Any], dtype: types.Scalar | Non
             joined = types.promote(joined, number.type)
         assert isinstance(joined, types.Scalar)
         dtype = joined.strong
-    result = allocate(b, dtype, shape)
+    fresh = allocate(b, dtype, shape)
+    result = ListValue(array_type(fresh), fresh.ir, shape)
     for place, number in enumerate(numbers):
         indices: Indices = []
         for size in reversed(shape):
@@ -171,7 +172,7 @@ def array(b: Builder, a: Value, dtype: Value | None = None) -> Value:
 
 def asarray(b: Builder, a: Value, dtype: Value | None = None) -> Value:
     """np.asarray: the array itself where it has the type already."""
-    if is_array(a) and dtype_of(b, dtype, array_type(a).dtype) is array_type(a).dtype:
+    if is_array(a) and not isinstance(a, ListValue) and dtype_of(b, dtype, array_type(a).dtype) is array_type(a).dtype:
         return a
     return array(b, a, dtype)
 

@@ -21,6 +21,7 @@ from .. import errors, types
 from . import casts
 from .memory import (
     Indices,
+    ListValue,
     Size,
     allocate,
     array_type,
@@ -235,19 +236,30 @@ def call(b: Builder, function: Function, args: Sequence[Value]) -> Value:
 
 def binary(b: Builder, op: str, left: Value, right: Value) -> Value:
     """`left op right`, where one at least is an array."""
+    _refuse_lists(b, op, left, right)
     if op not in ARRAY_BINARY:
         raise b.error(f"`{op}` does not take {describe(left.type)} and {describe(right.type)}")
     return call(b, ARRAY_BINARY[op], (left, right))
 
 
 def compare(b: Builder, op: str, left: Value, right: Value) -> Value:
+    _refuse_lists(b, op, left, right)
     return call(b, COMPARE[op], (left, right))
 
 
 def unary(b: Builder, op: str, value: Value) -> Value:
     if op == "not":
         raise b.error("the truth value of an array is ambiguous", "use np.logical_not, or `~` of an array of bool")
+    _refuse_lists(b, op, value)
     return call(b, ARRAY_UNARY[op], (value,))
+
+
+def _refuse_lists(b: Builder, op: str, *values: Value) -> None:
+    """Python's `[1, 2] * 2` is a longer list, not a product. With an array, a list is taken as one, as by NumPy."""
+    if any(isinstance(v, ListValue) for v in values) and not any(
+        is_array(v) and not isinstance(v, ListValue) for v in values
+    ):
+        raise b.error(f"`{op}` of a list is not arithmetic in Python", "make it an array: np.array([...])")
 
 
 # --- computing them
@@ -334,6 +346,8 @@ def _follow_target(b: Builder, sizes: list[Size], target: list[Size]) -> tuple[l
 
 def inplace(b: Builder, op: str, target: Value, value: Value) -> None:
     """`target op= value` of an array: its own elements change, its type does not."""
+    if isinstance(target, ListValue):
+        raise b.error(f"`{op}=` of a list is not arithmetic in Python", "make it an array: np.array([...])")
     result = binary(b, op, target, value)
     dtype, computed = array_type(target).dtype, element_value(result).type
     assert isinstance(computed, types.Scalar)

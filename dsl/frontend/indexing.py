@@ -14,8 +14,8 @@ from mlir.dialects import arith, scf
 
 from .. import errors, types
 from . import casts
-from .elementwise import LazyValue, assign, is_array
-from .memory import Size, array_type, as_index, load_element, sizes_of, store_element
+from .elementwise import LazyValue, assign, is_array, materialise
+from .memory import ArrayValue, ListValue, Size, array_type, as_index, load_element, sizes_of, store_element
 from .scalars import describe
 from .values import ELLIPSIS, NEWAXIS, Builder, SliceValue, Value
 from .views import Part, expand, subview
@@ -29,6 +29,8 @@ def load(b: Builder, array: Value, index: Sequence[Index]) -> Value:
 
     An array expression is computed first, save where one element is asked for.
     """
+    if isinstance(array, ListValue):
+        return _load_from_list(b, array, index)
     items, new_axes = _normalise(b, array, index)
     if isinstance(array, LazyValue):
         if not _is_element(items):
@@ -43,10 +45,41 @@ def load(b: Builder, array: Value, index: Sequence[Index]) -> Value:
     return _view(b, array, items, new_axes)
 
 
+def _load_from_list(b: Builder, array: ListValue, index: Sequence[Index]) -> Value:
+    """An element of a list literal; a slice of a list is a new list."""
+    _check_list_index(b, index)
+    found = load(b, ArrayValue(array_type(array), array.ir, array.sizes), index)
+    if not is_array(found):
+        return found
+    if isinstance(index[0], SliceValue):
+        found = materialise(b, found)
+    return ListValue(array_type(found), found.ir, sizes_of(b, found))
+
+
+def _check_list_index(b: Builder, index: Sequence[Index]) -> None:
+    if len(index) != 1 or index[0] is ELLIPSIS or index[0] is NEWAXIS:
+        raise b.error("a list has one index", "write a[i][j], or make it an array: np.array([...])")
+
+
+def _check_list_store(b: Builder, array: ListValue, index: Sequence[Index], value: Value) -> None:
+    """A list holds what is stored in it as it is: what an array of this type would convert is refused."""
+    _check_list_index(b, index)
+    if not isinstance(index[0], Value) or array_type(array).ndim != 1:
+        raise b.error("only single numbers are stored in a list", "make it an array: np.array([...])")
+    dtype = array_type(array).dtype
+    if isinstance(value.type, types.Scalar) and types.promote(dtype, value.type).strong is not dtype:
+        raise b.error(
+            f"this list holds {dtype} numbers, and a {value.type} would be converted",
+            "write its numbers as floats, or make it an array: np.array([...])",
+        )
+
+
 def store(b: Builder, array: Value, index: Sequence[Index], value: Value) -> None:
     """Set the element, or the elements of a view, to a scalar, array or array expression."""
     if isinstance(array, LazyValue):
         raise b.error("an array expression has no place to store to", "give it a name first")
+    if isinstance(array, ListValue):
+        _check_list_store(b, array, index, value)
     items, new_axes = _normalise(b, array, index)
     if not _is_element(items):
         assign(b, _view(b, array, items, new_axes), value)

@@ -29,6 +29,12 @@ class ArrayValue(Value):
         self.sizes = list(sizes)
 
 
+class ListValue(ArrayValue):
+    """The array of a list literal, as long as it is known to be one: what Python's lists do otherwise is refused."""
+
+    __slots__ = ()
+
+
 def array_type(value: Value) -> types.ArrayType:
     assert isinstance(value.type, types.ArrayType)
     return value.type

@@ -7,7 +7,7 @@ import pytest
 
 from dsl import types
 from dsl.frontend import arrays, elementwise, linalg, mathlib
-from dsl.frontend.values import TupleValue, Value, constant
+from dsl.frontend.values import SliceValue, TupleValue, Value, constant
 
 from .harness import Compiled, run
 from .numbers import assert_same
@@ -180,6 +180,39 @@ def test_reshape(rng):
     b3 = rng.standard_normal((2, 3, 4))
     assert_same(run(lambda b, x: call(np.transpose)(b, x, constant((2, 0, 1))), b3), b3.transpose(2, 0, 1))
     assert_same(run(lambda b, x: arrays.attribute(b, x, "T"), b3), b3.T)
+
+
+def test_lists_are_refused_what_lists_do_otherwise():
+    """Python's `[1, 2] * 2` is a longer list, and a list of ints takes a float as it is."""
+    of = lambda b, x: arrays.from_elements(b, [x, constant(2)])
+    nested = lambda b, x: arrays.from_elements(b, [[x, x], [x, constant(2)]])
+    refused = [
+        lambda b, x: elementwise.binary(b, "*", of(b, x), constant(2)),
+        lambda b, x: elementwise.binary(b, "+", of(b, x), of(b, x)),
+        lambda b, x: elementwise.compare(b, "==", of(b, x), of(b, x)),
+        lambda b, x: elementwise.unary(b, "-", of(b, x)),
+        lambda b, x: elementwise.inplace(b, "+", of(b, x), constant(1)),
+        lambda b, x: elementwise.binary(b, "*", arrays.load(b, nested(b, x), [constant(0)]), constant(2)),
+        lambda b, x: arrays.load(b, nested(b, x), [constant(0), constant(0)]),
+        lambda b, x: arrays.store(b, of(b, x), [constant(0)], constant(0.5)),
+        lambda b, x: arrays.store(b, of(b, x), [SliceValue(None, None, None)], of(b, x)),
+        lambda b, x: arrays.store(b, nested(b, x), [constant(0)], of(b, x)),
+    ]
+    for emit in refused:
+        with pytest.raises(TypeError, match="list"):
+            run(emit, 3)
+    assert_same(run(lambda b, x, a: elementwise.binary(b, "*", of(b, x), a), 3, np.ones(2)), np.array([3.0, 2.0]))
+    twice = lambda b, x: elementwise.binary(b, "*", call(np.array)(b, of(b, x)), constant(2))
+    assert_same(run(twice, 3), np.array([6, 4]))
+    assert_same(run(lambda b, x: call(np.sqrt)(b, of(b, x)), 4), np.sqrt([4, 2]), 1)
+
+    def slices_are_copies(b, x):
+        whole = of(b, x)
+        arrays.store(b, arrays.load(b, whole, [SliceValue(None, None, None)]), [constant(0)], constant(9))
+        arrays.store(b, whole, [constant(1)], constant(True))
+        return whole
+
+    assert_same(run(slices_are_copies, 3), np.array([3, 1]))
 
 
 # --- products

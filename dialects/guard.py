@@ -8,6 +8,7 @@ ended by a signal had got to.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -47,6 +48,7 @@ def guarded(work: Callable[[Note], int]) -> int:
 
 def _run(work: Callable[[Note], int], pipe: int) -> None:
     """In the child: never returns."""
+    faulthandler.disable()  # the parent says it in one line
     code = 1
     try:
         code = work(lambda text: _write(pipe, text))

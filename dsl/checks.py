@@ -300,7 +300,7 @@ def _promote(kernel: Kernel, argument: Argument, what: str, value: Any) -> types
     if resolve(kernel.options).type_warning:
         message = f"{what}, {value!r}, and is taken as float64; write {float(value)!r}"
         warnings.warn(message, TypeWarning, stacklevel=_outside())
-    return types.float64
+    return types.pyfloat
 
 
 def _as_declared(kernel: Kernel, argument: Argument, path: str, type_: types.Type, value: Any) -> types.Type:
@@ -313,7 +313,7 @@ def _as_declared(kernel: Kernel, argument: Argument, path: str, type_: types.Typ
     fields = []
     for name, inner in type_.fields:
         part, at = getattr(value, name), f"{path}.{name}"
-        if inner is types.int64 and _declared(type_.cls, name) in _FLOATS:
+        if inner in (types.pyint, types.int64) and _declared(type_.cls, name) in _FLOATS:
             what = f"`{at}` of {kernel.name} is an int in a field that {type_.cls.__name__} declares a float"
             inner = _promote(kernel, argument, what, part)
         fields.append((name, _as_declared(kernel, argument, at, inner, part)))
@@ -423,8 +423,9 @@ def _shadow(kernel: Kernel, argument: Argument, lane: int, path: str, type_: typ
             types.typeof(shadow) if isinstance(shadow, np.generic) else None
         )
         plain = type(shadow) in (int, float) or (type(shadow) is complex and type_.kind == "c")
-        if not plain and scalar is not type_:
-            refuse(f"a {type_}", f"write {'0j' if type_.kind == 'c' else '0.0'}, or convert it: np.{type_}(...)")
+        expected = type_.strong
+        if not plain and (scalar is None or scalar.strong is not expected):
+            refuse(f"a {expected}", f"write {'0j' if type_.kind == 'c' else '0.0'}, or convert it: np.{expected}(...)")
     elif isinstance(type_, types.ArrayType):
         if not isinstance(shadow, np.ndarray):
             refuse(f"an {type_}", "make it with np.zeros_like(x)")

@@ -301,7 +301,7 @@ def from_dtype(dtype: Any) -> Scalar:
 def typeof(value: Any) -> Type:
     """The type of a Python or NumPy value as an argument; TypeError where kernels do not take such a value.
 
-    A Python int is an int64, a float a float64, a complex a complex128.
+    Python numbers are weak, as in NumPy: laid out in 64 bits, they take the type of the sized number they meet.
     """
     cls = type(value)
     simple = _PYTHON_TYPES.get(cls)
@@ -328,7 +328,7 @@ def typeof(value: Any) -> Type:
     raise TypeError(f"a value of type {cls.__module__}.{cls.__qualname__} is not an argument that kernels take")
 
 
-_PYTHON_TYPES: dict[type, Type] = {bool: bool_, int: int64, float: float64, complex: complex128}
+_PYTHON_TYPES: dict[type, Type] = {bool: bool_, int: pyint, float: pyfloat, complex: pycomplex}
 
 
 def leaves(type_: Type) -> list[Type]:

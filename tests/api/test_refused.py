@@ -190,7 +190,7 @@ def test_an_int_where_a_float_is_declared_is_promoted_too():
 def test_numbers_are_not_duplicated_in_reverse():
     refused(
         ActivityError,
-        r"argument 1 \(`w`\) is Duplicated, but it is a float64.*Active\(w\)",
+        r"argument 1 \(`w`\) is Duplicated, but it is a float:.*Active\(w\)",
         Reverse,
         weigh,
         Active,

@@ -66,17 +66,17 @@ def test_bfloat16():
 
 
 def test_typeof():
-    assert types.typeof(3) is types.int64
+    assert types.typeof(3) is types.pyint
     assert types.typeof(True) is types.bool_
     assert types.typeof(np.float32(2)) is types.float32
-    assert types.typeof(2j) is types.complex128
+    assert types.typeof(2j) is types.pycomplex
     assert types.typeof(None) == types.none
     assert types.typeof("abc") == types.Literal("abc")
     array = np.zeros((3, 4), np.int16)
     assert types.typeof(array) == types.ArrayType(types.int16, 2)
     assert types.typeof(array.T) == types.ArrayType(types.int16, 2, False)
     assert types.typeof((1, (2.0, array))) == types.TupleType(
-        (types.int64, types.TupleType((types.float64, types.ArrayType(types.int16, 2))))
+        (types.pyint, types.TupleType((types.pyfloat, types.ArrayType(types.int16, 2))))
     )
 
 
@@ -88,8 +88,8 @@ def test_structs():
     assert isinstance(inner, types.StructType)
     assert inner.mutable
     assert [name for name, _ in inner.fields] == ["a", "flag"]
-    assert list(map(str, types.leaves(type_))) == ["float64", "bool", "array(float64, 2d)"]
-    assert types.leaves(types.typeof(Pair(1, np.zeros(2)))) == [types.int64, types.ArrayType(types.float64, 1)]
+    assert list(map(str, types.leaves(type_))) == ["float", "bool", "array(float64, 2d)"]
+    assert types.leaves(types.typeof(Pair(1, np.zeros(2)))) == [types.pyint, types.ArrayType(types.float64, 1)]
 
 
 @pytest.mark.parametrize(

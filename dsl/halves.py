@@ -1,7 +1,7 @@
 """The code of split mode: an augmented primal and a pullback, both made of one request, and the tape between them.
 
-`find` gives the `Halves` of a request, from memory, disk or compiler, as `driver.find` does for whole derivatives. Their
-two entries take the slots of a whole derivative's; the augmented primal leaves the tape's words behind its results, and
+`find` gives the `Halves` of a request, from memory, disk or compiler, as `driver.find` does for whole derivatives. The
+two entries take the slots of a whole derivative; the augmented primal leaves the tape's words behind its results, and
 the pullback takes the seeds, then the tape, behind its arguments.
 """
 

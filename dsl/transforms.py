@@ -1,0 +1,457 @@
+"""Gradients, Jacobians and Hessians as arrays, made of `autodiff`.
+
+    gradient(Reverse, f, x)              of a function that returns one number
+    jacobian(Forward, f, x, chunk=8)     of one that returns arrays: so many columns (Reverse: rows) a call
+    hvp(f, x, v), hessian(f, x)          forward over reverse
+
+Arguments are plain values, all of which are differentiated; `Const(c)` is not. Of one argument there is one result, of
+several a tuple of as many, None for a Const. Where the result of f has shape S and an argument shape X, its Jacobian
+has shape (*S, *X), in their dtype; of a tuple or struct it is a tuple or struct of such arrays. No argument is
+changed: what f writes to is a copy.
+
+Kernels in which `autodiff` is called, and which are generated here, do what needs more than one call of it. They are
+compiled once for each kind of arguments and kept on disk as all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import types
+from .annotations import (
+    Active,
+    Annotation,
+    BatchDuplicated,
+    BatchDuplicatedNoNeed,
+    BatchMixedDuplicated,
+    Const,
+    Duplicated,
+    DuplicatedNoNeed,
+    MixedDuplicated,
+    Ref,
+)
+from .autodiff import autodiff
+from .checks import the_kernel
+from .errors import ActivityError, ArgumentError
+from .kernel import Kernel, kernel
+from .modes import Forward, ForwardWithPrimal, Mode, Reverse, ReverseWithPrimal
+from .request import is_continuous, paths
+from .shadows import (
+    check_chunk,
+    continuous,
+    copied,
+    count,
+    guess_activity,
+    make_zero,
+    make_zero_into,
+    rebuilt,
+    typeof,
+    units,
+)
+
+CHUNK = 8
+
+
+def gradient(mode: Mode, f: Any, *args: Any, chunk: int = CHUNK) -> Any:
+    """The gradient of a function that returns one float, in the form of its arguments.
+
+    `mode` is Reverse, or Forward (`chunk` directions a call; good for few numbers); with ...WithPrimal the value comes
+    first. Of one argument: an array of its shape and dtype (a float of a float, a struct of a struct); of several: a
+    tuple, None for each Const. ActivityError where f returns no single float.
+
+    >>> import dsl, numpy as np
+    >>> dsl.gradient(dsl.Reverse, lambda x: x[0] * x[1], np.array([2.0, 3.0]))
+    array([3., 2.])
+    >>> dsl.gradient(dsl.ReverseWithPrimal, lambda x, y: x * y, 2.0, 3.0)
+    (6.0, (3.0, 2.0))
+    """
+    _check_mode(mode, "gradient")
+    if not mode.reverse:
+        return jacobian(mode, f, *args, chunk=chunk)
+    of = the_kernel(f)
+    annotated = [_annotated(x) for x in _given(of, args)]
+    found = autodiff(mode, of, Active, *annotated)
+    slots = [_slot(a, g) for a, g in zip(annotated, found[-1])]
+    return _output(mode, found[0], slots)
+
+
+def value_and_gradient(f: Any, *args: Any) -> tuple[Any, Any]:
+    """The value of a function that returns one float, and its gradient: `gradient(ReverseWithPrimal, f, *args)`.
+
+    >>> import dsl
+    >>> dsl.value_and_gradient(lambda x: x * x, 3.0)
+    (9.0, 6.0)
+    """
+    value, slots = gradient(ReverseWithPrimal, f, *args)
+    return value, slots
+
+
+def gradient_into(mode: Mode, dx: Any, f: Any, x: Any, *args: Any) -> Any:
+    """As `gradient` by `x` alone, put into `dx`, which is returned: an array like `x`, or a mutable dataclass.
+
+    Further arguments are constants. What `dx` held does not matter. ArgumentError where `dx` is not like `x`.
+
+    >>> import dsl, numpy as np
+    >>> dx = np.empty(2)
+    >>> dsl.gradient_into(dsl.Reverse, dx, lambda x: x[0] * x[1], np.array([2.0, 3.0]))
+    array([3., 2.])
+    """
+    _check_mode(mode, "gradient_into")
+    of = the_kernel(f)
+    constants = [Const(copied(_plain(c))) for c in args]
+    if mode.reverse:
+        make_zero_into(dx)
+        autodiff(mode.without_primal(), of, Active, Duplicated(copied(x), dx), *constants)
+        return dx
+    found = _first(jacobian(mode.without_primal(), of, x, *constants), args)
+    type_ = typeof(dx)
+    if type_ != typeof(x) or not isinstance(dx, np.ndarray) or found.shape != dx.shape:
+        raise ArgumentError(f"dx is a {type_}, x a {typeof(x)}", None, "make dx with np.empty_like(x)")
+    dx[...] = found
+    return dx
+
+
+def jacobian(mode: Mode, f: Any, *args: Any, chunk: int = CHUNK) -> Any:
+    """The Jacobian of a function by each of its arguments, of shape (*result.shape, *argument.shape).
+
+    Forward takes `chunk` columns a call, one for each number in the arguments; Reverse `chunk` rows, one for each
+    number in the result (which is computed once before, for its shape). With ...WithPrimal the value comes first. The
+    result of f is a number, an array, or a tuple or struct of them.
+
+    >>> import dsl, numpy as np
+    >>> dsl.jacobian(dsl.Forward, lambda x: [x[0] ** 2 + x[1], x[0] * x[1]], np.array([2.0, 3.0]))
+    array([[4., 1.],
+           [3., 2.]])
+    """
+    _check_mode(mode, "jacobian")
+    check_chunk(chunk)
+    of = the_kernel(f)
+    given = _given(of, args)
+    values = [_plain(x) for x in given]
+    if mode.reverse:
+        out = of(*map(copied, values))
+        slots = _rows(mode, of, given, out, chunk)
+    else:
+        out, slots = _columns(mode, of, given, chunk)
+    return _output(mode, out, slots)
+
+
+def hvp(f: Any, x: Any, v: Any, *args: Any) -> Any:
+    """The Hessian of a function that returns one float, times a vector `v` in the form of `x`: another one like them.
+
+    Forward over reverse, at a small multiple of the cost of f. Further arguments are constants. ArgumentError where
+    `v` is not like `x`.
+
+    >>> import dsl, numpy as np
+    >>> dsl.hvp(lambda x: x[0] ** 2 * x[1], np.array([2.0, 3.0]), np.array([1.0, 0.0]))
+    array([6., 4.])
+    """
+    found = autodiff(Forward, _gradient_kernel(the_kernel(f), x, len(args)), Duplicated, *_moving(x, v, args))
+    return found[0]
+
+
+def hvp_and_gradient(f: Any, x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
+    """As `hvp`, with the gradient, which comes on the way: `(hvp, gradient)`.
+
+    >>> import dsl
+    >>> dsl.hvp_and_gradient(lambda x: x ** 3, 2.0, 1.0)
+    (12.0, 12.0)
+    """
+    of = _gradient_kernel(the_kernel(f), x, len(args))
+    found = autodiff(ForwardWithPrimal, of, Duplicated, *_moving(x, v, args))
+    return found[1], found[0]
+
+
+def hessian(f: Any, x: Any, *args: Any, chunk: int = CHUNK) -> Any:
+    """The Hessian of a function that returns one float by its first argument, of shape (*x.shape, *x.shape).
+
+    Forward over reverse, `chunk` columns a call. Further arguments are constants. Of a tuple or struct: a tuple or
+    struct of tuples or structs of blocks.
+
+    >>> import dsl, numpy as np
+    >>> dsl.hessian(lambda x: x[0] ** 2 * x[1], np.array([2.0, 3.0]))
+    array([[6., 4.],
+           [4., 0.]])
+    """
+    check_chunk(chunk)
+    of = _gradient_kernel(the_kernel(f), x, len(args))
+    return _first(jacobian(Forward, of, x, *(Const(_plain(c)) for c in args), chunk=chunk), args)
+
+
+# --- arguments and results ----------------------------------------------------------------------------------------
+
+
+def _check_mode(mode: Any, name: str) -> None:
+    if not isinstance(mode, Mode) or mode.split or mode.holomorphic:
+        raise ArgumentError(f"the mode of {name} is {mode!r}", None, f"write dsl.{name}(dsl.Reverse, f, x), say")
+
+
+def _given(of: Kernel, args: tuple[Any, ...]) -> list[Any]:
+    """The arguments, ints among them as floats, as `Active` takes them."""
+    if all(isinstance(x, Const) for x in args):
+        raise ArgumentError(
+            f"nothing to differentiate {of.name} by", of.loc, "give at least one argument without Const"
+        )
+    for index, x in enumerate(args):
+        if isinstance(x, Annotation) and not isinstance(x, Const):
+            raise ArgumentError(
+                f"argument {index} is annotated {type(x).__name__}",
+                of.loc,
+                "pass the value itself, or Const(value) where no derivative by it is wanted",
+            )
+        if not isinstance(x, Const) and not any(map(is_continuous, types.leaves(typeof(_floated(x))))):
+            raise ActivityError(f"argument {index}, {x!r}, holds no float", of.loc, "write Const(x)")
+    return [_floated(x) for x in args]
+
+
+def _floated(x: Any) -> Any:
+    return float(x) if type(x) is int else x
+
+
+def _plain(x: Any) -> Any:
+    return x.val if isinstance(x, Const) else x
+
+
+def _annotated(x: Any, lanes: int = 0) -> Annotation:
+    """The annotation that an argument needs in reverse mode, with shadows of zeros: one, or several `lanes`."""
+    if isinstance(x, Const):
+        return Const(copied(x.val))
+    cls = guess_activity(x, Reverse)
+    if cls is Active:
+        return Active(x)
+    value = copied(x)
+    if cls is MixedDuplicated:
+        if lanes:
+            return BatchMixedDuplicated(value, tuple(Ref(make_zero(x)) for _ in range(lanes)))
+        return MixedDuplicated(value, Ref(make_zero(x)))
+    return (
+        BatchDuplicated(value, tuple(make_zero(x) for _ in range(lanes))) if lanes else Duplicated(value, make_zero(x))
+    )
+
+
+def _slot(annotated: Annotation, gradient: Any) -> Any:
+    """The gradient by an argument, from where `autodiff` left it."""
+    if isinstance(annotated, Const):
+        return None
+    if isinstance(annotated, Active):
+        return gradient
+    shadow = annotated.dval  # type: ignore[attr-defined]
+    return shadow.value if isinstance(shadow, Ref) else shadow
+
+
+def _output(mode: Mode, value: Any, slots: list[Any]) -> Any:
+    derivative = slots[0] if len(slots) == 1 else tuple(slots)
+    return (value, derivative) if mode.primal else derivative
+
+
+def _first(slots: Any, others: tuple[Any, ...]) -> Any:
+    """The derivative by the first argument, where all others are constants."""
+    return slots[0] if others else slots
+
+
+def _moving(x: Any, v: Any, args: tuple[Any, ...]) -> list[Annotation]:
+    return [Duplicated(copied(_floated(x)), copied(v)), *(Const(copied(_plain(c))) for c in args)]
+
+
+# --- Jacobians ----------------------------------------------------------------------------------------------------
+
+
+def _chunks(total: int, chunk: int) -> Iterator[tuple[range, int]]:
+    """Ranges of directions, and how many lanes a call for them has: the last is filled up, so as to be one code."""
+    width = min(chunk, total)
+    for start in range(0, total, width or 1):
+        yield range(start, min(start + width, total)), width
+
+
+def _columns(mode: Mode, of: Kernel, given: list[Any], chunk: int) -> tuple[Any, list[Any]]:
+    """Value and Jacobians, by tangents."""
+    slots: list[Any] = []
+    out: Any = None
+    for number, x in enumerate(given):
+        if isinstance(x, Const):
+            slots.append(None)
+            continue
+        columns: list[Any] = []
+        for which, width in _chunks(count(x), chunk):
+            tangents = list(units(x, which))
+            tangents += [make_zero(x) for _ in range(width - len(tangents))]
+            moving = BatchDuplicated(copied(x), tuple(tangents)) if width > 1 else Duplicated(copied(x), tangents[0])
+            args = [moving if k == number else Const(copied(_plain(c))) for k, c in enumerate(given)]
+            found = autodiff(mode, of, BatchDuplicated if width > 1 else Duplicated, *args)
+            out = found[0]
+            columns += found[-1][: len(which)] if width > 1 else [found[-1]]
+        if not columns or (out is None and mode.primal):
+            out = of(*(copied(_plain(c)) for c in given))
+        slots.append(_assembled_columns(columns, x, out))
+    return out, slots
+
+
+def _assembled_columns(columns: list[Any], x: Any, out: Any) -> Any:
+    """From tangents of the result, one for each number of `x`: in the form of the result, each in the form of `x`."""
+    form = columns[0] if columns else out
+    type_ = typeof(form)
+    blocks = []
+    flat = [continuous(type_, column) for column in columns]
+    for k, leaf in enumerate(continuous(type_, form)):
+        shape = np.shape(leaf)
+        dtype = np.asarray(leaf).dtype
+        stacked = np.array([column[k] for column in flat], dtype).reshape((len(columns), *shape))
+        blocks.append(_in_form_of(x, np.moveaxis(stacked, 0, -1)))
+    return rebuilt(type_, form, iter(blocks), None)
+
+
+def _in_form_of(x: Any, block: np.ndarray) -> Any:
+    """The last axis of a block taken apart as the numbers of `x`."""
+    type_ = typeof(x)
+    made, start = [], 0
+    for leaf in continuous(type_, x):
+        size = np.size(leaf)
+        part = block[..., start : start + size].reshape((*block.shape[:-1], *np.shape(leaf)))
+        made.append(part[()] if part.ndim else _number(part, leaf))
+        start += size
+    return rebuilt(type_, x, iter(made), None)
+
+
+def _number(part: np.ndarray, like: Any) -> Any:
+    """A block of one number: Python's own, where the argument is."""
+    return part.item() if type(like) in (float, complex) else part[()]
+
+
+def _rows(mode: Mode, of: Kernel, given: list[Any], out: Any, chunk: int) -> list[Any]:
+    """Jacobians, by cotangents: the kernel's result goes into arguments, whose shadows are the seeds."""
+    type_ = typeof(out)
+    leaves = continuous(type_, out)
+    into = _into_kernel(of, type_, len(given))
+    rows: list[list[Any]] = [[] for _ in given]
+    for which, width in _chunks(count(out), chunk):
+        seeds = [[np.atleast_1d(leaf) for leaf in continuous(type_, unit)] for unit in units(out, which)]
+        seeds += [[np.zeros_like(leaf) for leaf in seeds[0]] for _ in range(width - len(seeds))]
+        ys = [np.zeros(np.shape(leaf) or (1,), np.asarray(leaf).dtype) for leaf in leaves]
+        several = width > 1
+        annotated: list[Annotation] = [
+            BatchDuplicatedNoNeed(y, tuple(seed[k] for seed in seeds)) if several else DuplicatedNoNeed(y, seeds[0][k])
+            for k, y in enumerate(ys)
+        ]
+        mine = [_annotated(x, width if several else 0) for x in given]
+        (found,) = autodiff(mode.without_primal(), into, Const, *annotated, *mine)
+        for row, a, gradient in zip(rows, mine, found[len(ys) :]):
+            row += [_lane(a, gradient, k) for k in range(len(which))] if several else [_slot(a, gradient)]
+    return [None if isinstance(x, Const) else _assembled_rows(row, x, type_, out) for x, row in zip(given, rows)]
+
+
+def _lane(annotated: Annotation, gradient: Any, lane: int) -> Any:
+    if isinstance(annotated, Const):
+        return None
+    if isinstance(annotated, Active):
+        return gradient[lane]
+    shadow = annotated.dval[lane]  # type: ignore[attr-defined]
+    return shadow.value if isinstance(shadow, Ref) else shadow
+
+
+def _assembled_rows(rows: list[Any], x: Any, type_: types.Type, out: Any) -> Any:
+    """From gradients in the form of `x`, one for each number of the result: in the form of the result."""
+    x_type = typeof(x)
+    flat = [continuous(x_type, row) for row in rows]
+    blocks, start = [], 0
+    for leaf in continuous(type_, out):
+        size = np.size(leaf)
+        made = []
+        for k, part in enumerate(continuous(x_type, x)):
+            dtype = np.asarray(part).dtype
+            stacked = np.array([row[k] for row in flat[start : start + size]], dtype)
+            stacked = stacked.reshape((*np.shape(leaf), *np.shape(part)))
+            made.append(stacked if stacked.ndim else _number(stacked, part))
+        blocks.append(rebuilt(x_type, x, iter(made), None))
+        start += size
+    return rebuilt(type_, out, iter(blocks), None)
+
+
+# --- generated kernels --------------------------------------------------------------------------------------------
+
+
+def _into_kernel(of: Kernel, result: types.Type, arguments: int) -> Kernel:
+    """A kernel that puts each float or array of f's result into an argument."""
+    xs = [f"x{k}" for k in range(arguments)]
+    wanted = [(path, leaf) for path, leaf in paths("result", result) if is_continuous(leaf)]
+    ys = [f"y{k}" for k in range(len(wanted))]
+    lines = [f"result = f({', '.join(xs)})"]
+    for y, (path, leaf) in zip(ys, wanted):
+        whole = isinstance(leaf, types.ArrayType) and leaf.ndim > 0
+        lines.append(
+            f"{y}[{':' if whole else '0'}] = {path}{'' if whole or isinstance(leaf, types.Scalar) else '[()]'}"
+        )
+    return _generated(of, f"{_name(of)}_into", [*ys, *xs], lines, {"f": of})
+
+
+def _gradient_kernel(of: Kernel, x: Any, constants: int) -> Kernel:
+    """A kernel that returns the gradient of f by its first argument, in the form of that argument."""
+    type_ = typeof(_floated(x))
+    names = [f"c{k}" for k in range(constants)]
+    leaves = paths("x", type_)
+    if not any(is_continuous(leaf) for _, leaf in leaves):
+        raise ActivityError(f"{x!r} holds no float", of.loc, "there is no derivative by it")
+    space: dict[str, Any] = {"f": of}
+    if not isinstance(type_, (types.Scalar, types.ArrayType)):
+        # f of the parts, each an argument of its own: numbers in tuples and frozen structs have no place for gradients
+        inner = iter(f"p{k}" for k in range(len(leaves)))
+        made = _constructed(type_, inner, space)
+        space["f"] = _generated(
+            of, f"{_name(of)}_of_parts", [*(f"p{k}" for k in range(len(leaves))), *names],
+            [f"return f({', '.join([made, *names])})"], dict(space),
+        )  # fmt: skip
+    lines, annotated, gradients = [], [], []
+    for k, (path, leaf) in enumerate(leaves):
+        if not is_continuous(leaf):
+            annotated.append(f"Const({path})")
+            gradients.append(path)
+        elif isinstance(leaf, types.ArrayType):
+            lines.append(f"d{k} = zeros_like({path})")
+            annotated.append(f"Duplicated({path}, d{k})")
+            gradients.append(f"d{k}")
+        else:
+            annotated.append(f"Active({path})")
+            gradients.append(f"slots[0][{k}]")
+    annotated += [f"Const({name})" for name in names]
+    lines.append(f"slots = autodiff(Reverse, f, Active, {', '.join(annotated)})")
+    lines.append(f"return {_constructed(type_, iter(gradients), space)}")
+    space |= {
+        "autodiff": autodiff,
+        "Reverse": Reverse,
+        "Active": Active,
+        "Const": Const,
+        "Duplicated": Duplicated,
+        "zeros_like": np.zeros_like,
+    }
+    return _generated(of, f"{_name(of)}_gradient", ["x", *names], lines, space)
+
+
+def _constructed(type_: types.Type, leaves: Iterator[str], space: dict[str, Any]) -> str:
+    """The text that makes a value of a type of its leaves; classes are put into `space`."""
+    if isinstance(type_, types.TupleType):
+        return f"({''.join(_constructed(t, leaves, space) + ', ' for t in type_.elements)})"
+    if isinstance(type_, types.StructType):
+        name = f"Class{sum(key.startswith('Class') for key in space)}"
+        name = next((key for key, value in space.items() if value is type_.cls), name)
+        space[name] = type_.cls
+        return f"{name}({', '.join(f'{field}={_constructed(t, leaves, space)}' for field, t in type_.fields)})"
+    if isinstance(type_, types.Literal):
+        return repr(type_.value)
+    return "None" if isinstance(type_, types.NoneType_) else next(leaves)
+
+
+def _name(of: Kernel) -> str:
+    return "f" if of.name == "<lambda>" else of.name
+
+
+def _generated(of: Kernel, name: str, params: list[str], lines: list[str], space: dict[str, Any]) -> Kernel:
+    """A kernel of this text, with f's options; f keeps it, so that the same is found at the next call."""
+    text = f"def {name}({', '.join(params)}):\n" + "".join(f"    {line}\n" for line in lines)
+    kept: dict[Any, Kernel] = of.__dict__.setdefault("transforms", {})
+    key = (text, tuple(sorted((key, id(value)) for key, value in space.items())))
+    if key not in kept:
+        made: Any = kernel(source=text, constants=space, **dict(of.options))
+        kept[key] = made
+    return kept[key]

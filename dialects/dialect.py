@@ -1,6 +1,6 @@
 """The autodiff dialect, defined in IRDL so that MLIR itself verifies it.
 
-`stop` is the identity with derivative zero. `turn` stands between the sweeps of a derivative that is to be split. A
+`stop` is the identity with derivative zero. `within` is true in a derivative and false elsewhere. `turn` stands between the sweeps of a derivative that is to be split. A
 `cache` is a stack on the tape: `init` makes it, `push` and `pop` fill and empty it, last in first out, until
 caches.py fixes its layout.
 
@@ -36,6 +36,10 @@ irdl.dialect @autodiff {
     irdl.results(value: %value)
   }
   irdl.operation @turn {
+  }
+  irdl.operation @within {
+    %type = irdl.any
+    irdl.results(result: %type)
   }
   irdl.operation @stop {
     %type = irdl.any

@@ -22,6 +22,7 @@ from .request import Request
 from .split import split
 from .structure import callee_name, normalise, symbol
 from .upstream import run
+from .within import settle
 
 #: After the normal form, which canonicalize would undo.
 NORMAL = "loop-invariant-code-motion,cse"
@@ -98,6 +99,7 @@ def _expand(module: Module, declaration: Operation, request: Request) -> Expansi
 def normal_form(module: Module, at: Operation, function: str, name: str) -> Operation:
     """The function's normal form, added to the (prepared) module as @name; `at` is where an error points."""
     normalise(module, _function(module, at, function), name)
+    settle(_function(module, at, name), inside=True)
     run(module, NORMAL)
     return _function(module, at, name)
 

@@ -198,8 +198,8 @@ def only_entry(module: ir.Module, entry: str) -> None:
 
 
 def drop_stops(module: ir.Module) -> bool:
-    """Put the value itself in the place of each `ignore_derivatives`, where no derivative is asked for; whether there
-    was one.
+    """Put the value itself in the place of each `ignore_derivatives`, and False in that of each `within_autodiff`,
+    where no derivative is asked for; whether there was one.
     """
     stops: list[ir.Operation] = []
 
@@ -212,4 +212,7 @@ def drop_stops(module: ir.Module) -> bool:
     for op in stops:
         op.results[0].replace_all_uses_with(op.operands[0])
         op.erase()
-    return bool(stops)
+    from dialects.within import settle
+
+    settled = [settle(function, inside=False) for function in _functions(module).values()]
+    return bool(stops) or any(settled)

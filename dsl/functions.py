@@ -10,6 +10,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+def within_autodiff() -> bool:
+    """Whether the kernel that asks is being differentiated: True in the code of a derivative, the value that it
+    computes on the way included, else False.
+
+    Only for what does not change the value, such as leaving out a check: a kernel and its derivative are taken to
+    compute the same.
+    """
+    return False
+
+
 def ignore_derivatives(value: T) -> T:
     """The value itself, as a constant for derivatives: none flows through it."""
     return value

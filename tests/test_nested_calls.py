@@ -356,3 +356,30 @@ def test_refused(kernel: Any, args: tuple[Any, ...], error: type, message: str) 
         kernel(*args)
     assert f"{__file__}:" in str(caught.value)
     assert "^" in str(caught.value)
+
+
+@dsl.kernel
+def aware(x):
+    if dsl.within_autodiff():
+        return 10.0 * x
+    return x
+
+
+@dsl.kernel
+def through_a_call(x):
+    return aware(x) * x
+
+
+@dsl.kernel
+def both_sides(x):
+    return aware(x), autodiff(ForwardWithPrimal, aware, Duplicated(x, 1.0))
+
+
+def test_within_autodiff() -> None:
+    assert aware(3.0) == 3.0
+    assert dsl.within_autodiff() is False
+    assert autodiff(ForwardWithPrimal, aware, Duplicated(3.0, 1.0)) == (30.0, 10.0)
+    assert autodiff(ReverseWithPrimal, aware, Active(3.0)) == (30.0, (10.0,))
+    assert through_a_call(3.0) == 9.0
+    assert autodiff(Reverse, through_a_call, Active(3.0)) == ((60.0,),)
+    assert both_sides(3.0) == (3.0, (30.0, 10.0))

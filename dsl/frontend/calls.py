@@ -124,6 +124,8 @@ class Calls(Derivatives):
             )
         if getattr(function, "__name__", "") == "ignore_derivatives" and _home(function) == "dsl":
             return self._stop(args, kwargs)
+        if getattr(function, "__name__", "") == "within_autodiff" and _home(function) == "dsl":
+            return self._within(args, kwargs)
         if isinstance(function, type) and issubclass(function, Annotation):
             return self.annotate(function, args, kwargs)
         if getattr(function, "__name__", "") in derivatives.NAMES and _home(function) == "dsl":
@@ -162,6 +164,12 @@ class Calls(Derivatives):
         return Value(
             value.type, (ir.Operation.create("autodiff.stop", [operand.type], [operand]).result,), nonneg=value.nonneg
         )
+
+    def _within(self, args: list[Value], kwargs: dict[str, Value]) -> Value:
+        """`within_autodiff()`: the derivative engine answers."""
+        if args or kwargs:
+            raise self.b.error("within_autodiff takes nothing")
+        return Value(types.bool_, (ir.Operation.create("autodiff.within", [self.b.type(types.bool_)], []).result,))
 
     # --- builtins that ask about values
 

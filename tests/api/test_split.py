@@ -399,7 +399,7 @@ def test_a_tape_of_another_thunk_is_refused() -> None:
     tape, _ = forward_of_until()
     A, dA = np.ones(3), np.zeros(3)
     _, rev = autodiff_thunk(ReverseSplitNoPrimal, weighted, Active, Duplicated[A], Active[float])
-    with pytest.raises(ArgumentError, match="tape of until, .*made by another thunk"):
+    with pytest.raises(ArgumentError, match=r"tape of until, .*made by another thunk"):
         rev(Const(weighted), Duplicated(A, dA), Active(3.0), 1.0, tape)
     _, narrow = autodiff_thunk(ReverseSplitNoPrimal, until, Active, Active[np.float32], Const[float])
     with pytest.raises(ArgumentError, match="made by another thunk"):

@@ -63,6 +63,10 @@ class Activity:
         return any(o in self._shadowed for o in held)
 
     def cache(self, cache: Value) -> bool:
+        """A cache whose values have cotangents, or whose memrefs have shadows."""
+        held = self.objects.held(cache)
+        if held:
+            return bool(held & self._shadowed)
         return cache in self._varied_caches and cache in self._useful_caches
 
     def shadowed(self, memory: MemoryObject) -> bool:

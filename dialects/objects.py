@@ -71,6 +71,10 @@ class Objects:
     def of(self, memref: Value) -> set[MemoryObject]:
         return self._of.get(memref, set())
 
+    def held(self, cache: Value) -> set[MemoryObject]:
+        """What the memrefs on a cache may point to; nothing for a cache of scalars."""
+        return self._caches.get(cache, set())
+
     def travels(self, memory: MemoryObject) -> bool:
         """Whether a value that is no view of `memory`'s own (carried, yielded, selected, popped) may point to it."""
         return memory in self._travelling

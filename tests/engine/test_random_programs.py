@@ -112,3 +112,25 @@ def test_shrinking(data: st.DataObject) -> None:
     """The same with hypothesis choosing, so that a failure comes out as a small program."""
     choose: Callable[[int], int] = lambda n: data.draw(st.integers(0, n - 1))
     check(Program(choose, 10).text, "f", 1, 1e-6)
+
+
+@pytest.mark.parametrize("seed", [3, 4, 7])
+def test_second_order_with_constant_arrays(seed: int) -> None:
+    """Reverse over reverse by the scalars only: buffers on the inner tape may then have no shadow (seed 3)."""
+    inner = f"(f64, f64, {M}, {M}, {M}, {M}, index, f64) -> (f64, f64)"
+    outer = f"(f64, f64, {M}, {M}, index, f64) -> (f64, f64)"
+    text = differentiate(
+        program(seed, 9)
+        + request("rev", "reverse", "f", inner, ACTIVE, ["active"])
+        + GRADIENT
+        + request("again", "reverse", "g", outer, [*ACTIVE[:2], "const", "const", "const"], ["active"], ", autodiff.public")
+    )
+    gradient, again = Compiled(text, "g", 1), Compiled(text, "again", 2)
+    x, y = np.linspace(0.6, 1.3, SIZE), np.linspace(1.2, 0.7, SIZE)
+
+    def value(a: float, b: float) -> float:
+        return gradient(a, b, x.copy(), y.copy(), TRIPS)[0]
+
+    found = again(1.1, 0.9, x.copy(), y.copy(), TRIPS, 1.0)
+    expected = [directional(value, (1.1, 0.9), d, 1e-4) for d in ((1.0, 0.0), (0.0, 1.0))]
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)

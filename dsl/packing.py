@@ -1,6 +1,6 @@
 """How values lie in the slots of a compiled call, as fragments of Python source and of `struct` formats.
 
-Slots are 8-byte words (see docs/contracts.md, 6). A scalar takes one, its bytes at the low end; a complex number
+Slots are 8-byte words (see docs/architecture.md). A scalar takes one, its bytes at the low end; a complex number
 two; an array of rank r takes 3 + 2 r: allocated pointer, aligned pointer, offset, sizes, strides in elements.
 `runner` puts the fragments together.
 """

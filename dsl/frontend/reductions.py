@@ -144,6 +144,41 @@ def _accumulate(
     return reduce_elements(b, array, axes, keepdims, dtype, [b.number(start, inside)], step, end)
 
 
+def _add_up(
+    b: Builder,
+    array: Value,
+    axes: Sequence[int],
+    keepdims: bool,
+    dtype: types.Scalar,
+    finish: Callable[[ir.Value, types.Scalar], ir.Value] | None = None,
+) -> Value:
+    """The sum along axes. Where the last one is kept, whole rows are added up, so that memory is read in order."""
+    node, sizes = operand(b, array)
+    kept = [a for a in range(len(sizes)) if a not in axes]
+    if len(sizes) - 1 not in kept or not axes or casts.is_half(dtype):
+        return _accumulate(b, array, axes, keepdims, dtype, 0, arithmetic.add, finish)
+    result = allocate(b, dtype, [1 if a in axes else sizes[a] for a in range(len(sizes)) if keepdims or a in kept])
+
+    def place(indices: Indices) -> Indices:
+        return [b.index(0) if a in axes else indices[a] for a in range(len(sizes)) if keepdims or a in kept]
+
+    elementwise.assign(b, result, constant(0))
+
+    def add(indices: Indices) -> None:
+        element = casts.coerce(b, node.element(b, indices), dtype)
+        total = memref.load(result.ir, place(indices))
+        memref.store(arithmetic.add(b, total, element, dtype), result.ir, place(indices))
+
+    nest(b, sizes, add)
+    if finish is not None:
+
+        def end(indices: Indices) -> None:
+            memref.store(finish(memref.load(result.ir, indices), dtype), result.ir, indices)
+
+        nest(b, result.sizes, end)
+    return result
+
+
 def _dtype_argument(b: Builder, dtype: Value | None, default: types.Scalar) -> types.Scalar:
     from .creation import dtype_of
 
@@ -158,9 +193,7 @@ def sum_(
 ) -> Value:
     a = as_array(b, a)
     type_ = _dtype_argument(b, dtype, sum_type(array_type(a).dtype))
-    return _accumulate(
-        b, a, axes_of(b, axis, array_type(a).ndim), flag(b, keepdims, "keepdims"), type_, 0, arithmetic.add
-    )
+    return _add_up(b, a, axes_of(b, axis, array_type(a).ndim), flag(b, keepdims, "keepdims"), type_)
 
 
 def prod(
@@ -198,7 +231,7 @@ def mean(
     def divide(total: ir.Value, t: types.Scalar) -> ir.Value:
         return arithmetic.true_divide(b, total, _float_count(b, count, t), t)
 
-    return _accumulate(b, a, axes, flag(b, keepdims, "keepdims"), type_, 0, arithmetic.add, divide)
+    return _add_up(b, a, axes, flag(b, keepdims, "keepdims"), type_, divide)
 
 
 def _variance(
@@ -226,7 +259,7 @@ def _variance(
         variance = arith.divf(total, _float_count(b, count, t, less))
         return math.sqrt(variance) if root else variance
 
-    return _accumulate(b, as_array(b, squares), axes, flag(b, keepdims, "keepdims"), type_, 0, arithmetic.add, divide)
+    return _add_up(b, as_array(b, squares), axes, flag(b, keepdims, "keepdims"), type_, divide)
 
 
 def var(

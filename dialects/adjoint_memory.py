@@ -80,7 +80,8 @@ class MemoryAdjoints:
         No block owns it: it may be on the tape when the block that carries it lets it go.
         """
         memref = op.results[0]
-        if self.activity.memory(memref) and any(self.activity.objects.travels(o) for o in self.activity.objects.of(memref)):
+        objects = self.activity.objects
+        if self.activity.memory(memref) and any(objects.travels(o) for o in objects.of(memref)):
             for shadow in self.shadow(memref, scope):
                 self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
 

@@ -83,7 +83,8 @@ class Augmenter(Copier):
         old = op.regions[0].blocks[0]
         arguments = pick(list(old.arguments)[1:], keep)
         inits = self.travel(pick(list(op.operands)[3:], keep), arguments)
-        body = self.b.for_loop(*self.values(list(op.operands)[:3]), inits)
+        lower, upper, step = self.values(list(op.operands)[:3])
+        body = self.b.for_loop(lower, upper, step, inits)
         self.map[old.arguments[0]] = body.arguments[0]
         self.arrive(arguments, list(body.arguments)[1:])
         with self.b.at(body):

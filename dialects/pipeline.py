@@ -37,7 +37,7 @@ class Expansion:
     function: str
     taped: list[Taped] = field(default_factory=list)
     loops: list[LoopPlan] = field(default_factory=list)
-    #: Split mode: the types of what @function.augment gives behind the primal results and @function.pullback takes last.
+    #: Split mode: the types of what @function.augment gives last, and @function.pullback takes last.
     tape: list[str] = field(default_factory=list)
 
 

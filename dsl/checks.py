@@ -424,7 +424,7 @@ def _shadow(kernel: Kernel, argument: Argument, lane: int, path: str, type_: typ
         )
         plain = type(shadow) in (int, float) or (type(shadow) is complex and type_.kind == "c")
         expected = type_.strong
-        if not plain and (scalar is None or scalar.strong is not expected):
+        if not plain and (scalar is None or types.strong(scalar) is not expected):
             refuse(f"a {expected}", f"write {'0j' if type_.kind == 'c' else '0.0'}, or convert it: np.{expected}(...)")
     elif isinstance(type_, types.ArrayType):
         if not isinstance(shadow, np.ndarray):

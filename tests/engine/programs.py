@@ -138,7 +138,8 @@ class Program:
         """A loop with a carried scalar, bounded so that it stays in range."""
         result, i, carried = self.name(), self.name(), self.name()
         lower, upper, step = [("%c0", "%n", "%c1"), ("%c1", "%n", "%c2"), ("%c0", "%m", "%c1")][self.choose(3)]
-        head = f"{result} = scf.for {i} = {lower} to {upper} step {step} iter_args({carried} = {self.pick(scalars)}) -> (f64) {{"
+        init = self.pick(scalars)
+        head = f"{result} = scf.for {i} = {lower} to {upper} step {step} iter_args({carried} = {init}) -> (f64) {{"
         self.line(head)
         inner = self.nested([*scalars, carried], [*indices, *([i] if upper == "%n" else [])], memrefs)
         self.depth += 1

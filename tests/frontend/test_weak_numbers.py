@@ -1,4 +1,6 @@
-"""Python numbers as arguments are weak, as NumPy's promotion has them: they take the type of the sized number they meet."""
+"""Python numbers as arguments are weak, as NumPy's promotion has them: they take the type of the sized number they
+meet.
+"""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import re
+import subprocess
 import sys
 import time
 import types

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlir import ir
 
 from .derivative import ENTRY, _declare, _fresh, _function, _types
-from .errors import NotYetSupported
+from .errors import DifferentiationError
 from .kernel import Kernel
 from .tape import TapePart
 
@@ -40,7 +40,7 @@ def part(text: str, kernel: Kernel) -> TapePart:
     type_ = ir.Type.parse(text)
     if isinstance(type_, ir.MemRefType):
         element = type_.element_type
-        if isinstance(element, ir.MemRefType):
+        if isinstance(element, ir.MemRefType) and type_.rank == 0:
             return TapePart(text, _bytes(element.element_type, kernel), element.rank, True, 3)
         return TapePart(text, _bytes(element, kernel), type_.rank, False, 3 + 2 * type_.rank)
     size = _bytes(type_, kernel)
@@ -54,8 +54,9 @@ def _bytes(type_: ir.Type, kernel: Kernel) -> int:
         return 8
     if isinstance(type_, (ir.IntegerType, ir.FloatType)):
         return int(type_.width + 7) // 8
-    raise NotYetSupported(
-        f"{kernel.name} needs values of type {type_} on its tape, which split mode does not hand over yet",
+    raise DifferentiationError(
+        f"split mode of {kernel.name} needs values of type {type_} on its tape, which is not supported: "
+        "it makes arrays in a loop, which the pullback uses",
         kernel.loc,
-        "use dsl.Reverse",
+        "make the arrays before the loop, or use dsl.Reverse",
     )

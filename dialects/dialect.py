@@ -1,8 +1,8 @@
 """The autodiff dialect, defined in IRDL so that MLIR itself verifies it.
 
 `stop` is the identity with derivative zero. `within` is true in a derivative and false elsewhere. `turn` stands
-between the sweeps of a derivative that is to be split. A `cache` is a stack on the tape: `init` makes it, `push` and `pop` fill and empty it, last in first out, until
-caches.py fixes its layout.
+between the sweeps of a derivative that is to be split. A `cache` is a stack on the tape: `init` makes it, `push` and
+`pop` fill and empty it, last in first out, until caches.py fixes its layout.
 
 Which derivative is wanted is said by a declaration: a private func.func without a body whose attributes name the
 function and the activities (see request.py). Calls of it are ordinary calls, which MLIR verifies, and the passes give

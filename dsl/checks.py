@@ -97,7 +97,8 @@ def _mode(mode: Any, thunk: bool) -> None:
             "write fwd, rev = dsl.autodiff_thunk(mode, f, ...), or use dsl.Reverse or dsl.ReverseWithPrimal",
         )
     if mode.width > 1:
-        raise NotYetSupported(f"{mode!r}: several cotangents at once are not there yet in split mode", None, "use width 1")
+        what = f"{mode!r}: several cotangents at once are not there yet in split mode"
+        raise NotYetSupported(what, None, "use width 1")
     if mode.holomorphic:
         raise NotYetSupported(
             f"{mode!r} is not there yet", None, "take .real of what is differentiated, or use dsl.Forward"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from .checks import filecheck, function
 from .harness import MEMREF as M
 from .harness import Compiled, differentiate, request
 from .programs import Program
@@ -110,3 +112,16 @@ def test_lanes_are_runs_of_their_own(seed: int) -> None:
         np.testing.assert_allclose((out, gradients[k], gradients[WIDTH + k]), one, rtol=1e-11, atol=1e-12)
         for found, expected in ((x1, x2), (y1, y2), (dx1[k], dx2), (dy1[k], dy2)):
             np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_the_primal_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sine, one cosine and one vector product for three tangents."""
+    f = "func.func @f(%x: f64) -> f64 {\n  %s = math.sin %x : f64\n  return %s : f64\n}\n"
+    for mode, activity in (("forward", "duplicated"), ("reverse", "active")):
+        extra = f"{PRIMAL}, autodiff.public, autodiff.width = {WIDTH} : i64"
+        text = differentiate(f + request("d", mode, "f", f"(f64, {V}) -> (f64, {V})", [activity],
+                                         ["duplicated" if mode == "forward" else "active"], extra))  # fmt: skip
+        derivative = function(text, "d")
+        assert derivative.count("math.sin") == 1
+        assert derivative.count("math.cos") == 1
+        filecheck(derivative, ": @d(\n: arith.mulf {{.*}} : vector<3xf64>\n: return", tmp_path, monkeypatch)

@@ -81,7 +81,7 @@ class Tape:
         self.halves = halves  # the code that it is for
         self.arguments = arguments  # the words of the forward pass's arguments
         self._kept = False
-        self._words: bytes | None = words
+        self._words = [words]  # a list, since of two threads only one can take something out of it
         self.nbytes: int = sum(b.nbytes for b in self._blocks(words)) + sum(
             part.itemsize for part in halves.parts if part.rank is None
         )
@@ -91,7 +91,7 @@ class Tape:
 
         Raises ArgumentError for a tape that was used already, or where the C library cannot tell sizes.
         """
-        if self._words is None:
+        if self.used:
             self._refuse_used()
         if _usable_size is None:
             raise ArgumentError(
@@ -105,17 +105,14 @@ class Tape:
     @property
     def used(self) -> bool:
         """Whether a pullback has consumed the tape."""
-        return self._words is None
+        return not self._words
 
     def take(self) -> bytes:
         """The words for one pullback, whose memory is the taker's from now on; `release` gives it back."""
-        words = self._words
-        if words is None:
+        try:
+            return self._copy(self._words[0]) if self._kept else self._words.pop()
+        except IndexError:
             self._refuse_used()
-        if self._kept:
-            return self._copy(words)
-        self._words = None
-        return words
 
     def release(self, words: bytes, inner: bool) -> None:
         """Free what taken words point to: the arrays, and if `inner` the buffers in cells."""
@@ -125,9 +122,8 @@ class Tape:
 
     def own_copies(self, shared: set[int]) -> None:
         """Put copies in the place of arrays whose memory, of these addresses, belongs to somebody else."""
-        assert self._words is not None
-        if any(b.allocated in shared for b in self._blocks(self._words)):
-            self._words = self._copy(self._words, shared)
+        if any(b.allocated in shared for b in self._blocks(self._words[0])):
+            self._words[0] = self._copy(self._words[0], shared)
 
     def _copy(self, words: bytes, only: set[int] | None = None) -> bytes:
         copied = bytearray(words)
@@ -162,9 +158,7 @@ class Tape:
         )
 
     def __del__(self) -> None:
-        words = getattr(self, "_words", None)
-        if words is not None:
-            self._words = None
+        for words in getattr(self, "_words", ()):
             self.release(words, inner=True)
 
     def __reduce__(self) -> NoReturn:

@@ -23,7 +23,7 @@ from dsl import (
     autodiff,
     autodiff_deferred,
 )
-from dsl.errors import ActivityError, KernelTypeError
+from dsl.errors import ActivityError, KernelTypeError, UnsupportedSyntax
 
 
 @dsl.kernel
@@ -383,3 +383,13 @@ def test_within_autodiff() -> None:
     assert through_a_call(3.0) == 9.0
     assert autodiff(Reverse, through_a_call, Active(3.0)) == ((60.0,),)
     assert both_sides(3.0) == (3.0, (30.0, 10.0))
+
+
+@dsl.kernel
+def returns_annotation(x):
+    return x, Active(x)
+
+
+def test_annotations_are_not_returned() -> None:
+    with pytest.raises(UnsupportedSyntax, match="returns an annotation"):
+        returns_annotation(1.0)

@@ -20,7 +20,7 @@ from ..request import BATCHES, MIXED, SHADOWED, activity, is_continuous, result_
 from . import scalars
 from .scope import StructValue
 from .structs import Structs
-from .values import TupleValue, Value, constant
+from .values import Builder, TupleValue, Value, constant
 
 NAMES = ("autodiff", "autodiff_deferred")
 
@@ -43,6 +43,15 @@ class AnnotatedValue(Value):
     def __init__(self, cls: type[Annotation], value: Value, shadows: tuple[Value, ...]) -> None:
         super().__init__(types.Literal(_Annotated(cls)))
         self.cls, self.value, self.shadows = cls, value, shadows
+
+
+def refuse_annotations(b: Builder, emitter: Structs, value: Value) -> None:
+    """Raise where a kernel returns an annotation, alone or within a tuple or struct: it is no value at run time."""
+    if isinstance(value, AnnotatedValue):
+        hint = "return the value itself"
+        raise b.error(f"the kernel returns an annotation ({value.cls.__name__})", hint, errors.UnsupportedSyntax)
+    for part in emitter.parts(value) or ():
+        refuse_annotations(b, emitter, part)
 
 
 class Derivatives(Structs):

@@ -15,6 +15,7 @@ from mlir import ir
 from .. import constants as surroundings
 from .. import errors, types
 from ..syntax.loc import Loc
+from .derivatives import refuse_annotations
 from .liveness import Liveness
 from .lowered import Writeback
 from .origin import belongs_to_caller
@@ -194,6 +195,7 @@ class Unit:
             raise self.pending[0]
         if emitter.objects_in(value) and not is_entry:
             raise MustInline
+        refuse_annotations(b, emitter, value)
         function.result_type = emitter.type_of(value)
         results = emitter.leaves_as(value, function.result_type)
         kinds = types.leaves(function.result_type)

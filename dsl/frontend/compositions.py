@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 
 from mlir import ir
-from mlir.dialects import arith, math, scf
+from mlir.dialects import arith, math
 from mlir.dialects import complex as complex_
 
 from .. import types
@@ -338,6 +338,8 @@ def same_or_int(b: Builder, args: Sequence[Value], name: str) -> types.Scalar:
     t = joined(b, args, name)
     if t.kind == "c":
         raise b.error(f"{name}() does not take complex numbers", "compare abs(), .real or .imag")
+    if t.kind == "i" and any(a.type is types.pyint and not a.known for a in args):
+        return types.pyint if t.weak else types.int64  # which hold any of them
     return t
 
 
@@ -379,18 +381,6 @@ def _emit_fraction(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Val
 FRACTION = Function("fraction", python_float("modf"), _emit_fraction)
 
 
-def _complex_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
-    t = same_or_int(b, args, "complex")
-    return types.complex64 if t.kind == "f" and t.bits == 32 else types.pycomplex
-
-
-def _emit_complex(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    return complex_.create_(b.type(t), *(casts.coerce(b, a, t.part) for a in args))
-
-
-COMPLEX = Function("complex", _complex_type, _emit_complex, complex)
-
-
 def where_type(b: Builder, args: Sequence[Value]) -> types.Scalar:
     joined(b, args[:1], "where")
     return joined(b, args[1:], "where").strong
@@ -418,82 +408,3 @@ def emit_nan_to_num(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Va
     x = arith.select(arith.cmpf(_F.OEQ, x, b.number(python_math.inf, t)), high, x)
     x = arith.select(arith.cmpf(_F.OEQ, x, b.number(-python_math.inf, t)), low, x)
     return arith.select(_is_nan(b, x, t), b.number(0.0, t), x)
-
-
-# --- integers
-
-
-def gcd(b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
-    """The greatest common divisor of two i64 that are not negative, by Euclid's loop."""
-    i64 = b.shared.type("i64")
-    loop = scf.WhileOp([i64, i64], [x, y])
-    before = loop.before.blocks.append(i64, i64)
-    with ir.InsertionPoint(before):
-        p, q = before.arguments
-        scf.ConditionOp(arith.cmpi(_I.ne, q, b.i64(0)), [p, q])
-    after = loop.after.blocks.append(i64, i64)
-    with ir.InsertionPoint(after):
-        p, q = after.arguments
-        scf.YieldOp([q, arith.remui(p, q)])
-    return loop.results[0]
-
-
-def _magnitude(b: Builder, value: Value) -> ir.Value:
-    """|value| in 64 bits."""
-    t = _type_of(value)
-    x = casts.coerce(b, value, types.uint64 if t.kind == "u" else types.int64)
-    return x if t.kind == "u" else arith.select(arith.cmpi(_I.slt, x, b.i64(0)), arith.subi(b.i64(0), x), x)
-
-
-def emit_gcd(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    result = reduce(lambda x, y: gcd(b, x, y), [_magnitude(b, a) for a in args])
-    return casts.cast(b, result, types.uint64, t)
-
-
-def _lcm(b: Builder, x: ir.Value, y: ir.Value) -> ir.Value:
-    divisor = gcd(b, x, y)
-    is_zero = arith.cmpi(_I.eq, divisor, b.i64(0))
-    safe = arith.select(is_zero, b.i64(1), divisor)
-    return arith.muli(arith.divui(x, safe), y)
-
-
-def emit_lcm(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    result = reduce(lambda x, y: _lcm(b, x, y), [_magnitude(b, a) for a in args])
-    return casts.cast(b, result, types.uint64, t)
-
-
-# --- complex numbers
-
-
-def complex_sinh(z: ir.Value) -> ir.Value:
-    x, y = complex_.re(z), complex_.im(z)
-    return complex_.create_(z.type, arith.mulf(math.sinh(x), math.cos(y)), arith.mulf(math.cosh(x), math.sin(y)))
-
-
-def complex_cosh(z: ir.Value) -> ir.Value:
-    x, y = complex_.re(z), complex_.im(z)
-    return complex_.create_(z.type, arith.mulf(math.cosh(x), math.cos(y)), arith.mulf(math.sinh(x), math.sin(y)))
-
-
-def emit_angle(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    """The argument of a number; of a real one 0 or pi."""
-    source = _type_of(args[0])
-    if source.kind == "c":
-        z = b.ir(args[0])
-        return math.atan2(complex_.im(z), complex_.re(z))
-    x = casts.coerce(b, args[0], t)
-    return arithmetic.in_float32(b, t, lambda s, p: math.atan2(b.number(0.0, s), p), x)
-
-
-def emit_real(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    x = b.ir(args[0])
-    return complex_.re(x) if _type_of(args[0]).kind == "c" else x
-
-
-def emit_imag(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    return complex_.im(b.ir(args[0])) if _type_of(args[0]).kind == "c" else b.number(0, t)
-
-
-def emit_conjugate(b: Builder, args: Sequence[Value], t: types.Scalar) -> ir.Value:
-    x = b.ir(args[0])
-    return complex_.conj(x) if t.kind == "c" else x

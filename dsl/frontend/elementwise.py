@@ -239,7 +239,15 @@ def binary(b: Builder, op: str, left: Value, right: Value) -> Value:
     _refuse_lists(b, op, left, right)
     if op not in ARRAY_BINARY:
         raise b.error(f"`{op}` does not take {describe(left.type)} and {describe(right.type)}")
-    return call(b, ARRAY_BINARY[op], (left, right))
+    return call(b, ARRAY_BINARY[op], (_as_element(b, left, right), _as_element(b, right, left)))
+
+
+def _as_element(b: Builder, value: Value, other: Value) -> Value:
+    """An operand; a Python int that must fit the type of an array of integers is converted here, before the loops."""
+    if value.type is types.pyint and not value.known and is_array(other) and array_type(other).dtype.kind in "iu":
+        dtype = array_type(other).dtype
+        return Value(dtype, (casts.coerce(b, value, dtype),), nonneg=value.nonneg)
+    return value
 
 
 def compare(b: Builder, op: str, left: Value, right: Value) -> Value:

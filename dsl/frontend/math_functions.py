@@ -17,7 +17,7 @@ from mlir.dialects import arith, math
 from mlir.dialects import complex as complex_
 
 from .. import types
-from . import casts
+from . import casts, complexes, integers
 from . import compositions as c
 from .math_rules import (
     boolean,
@@ -93,8 +93,8 @@ _row("asin", "arcsin asin", emit_float(math.asin))
 _row("acos", "arccos acos", emit_float(math.acos))
 _row("atan", "arctan atan", emit_float(math.atan))
 _row("atan2", "arctan2 atan2", emit_float(math.atan2), 2)
-_row("sinh", "sinh", emit_float(math.sinh), on_complex=c.complex_sinh)
-_row("cosh", "cosh", emit_float(math.cosh), on_complex=c.complex_cosh)
+_row("sinh", "sinh", emit_float(math.sinh), on_complex=complexes.complex_sinh)
+_row("cosh", "cosh", emit_float(math.cosh), on_complex=complexes.complex_cosh)
 _row("tanh", "tanh", emit_float(math.tanh), on_complex=complex_.tanh)
 _row("asinh", "arcsinh asinh", emit_float(math.asinh))
 _row("acosh", "arccosh acosh", emit_float(math.acosh))
@@ -151,9 +151,9 @@ _add("math.isfinite", Function("isfinite", boolean("isfinite"), c.emit_is_finite
 _add("cmath.isnan", Function("isnan", boolean("isnan"), c.emit_is_nan, cmath.isnan), 1)
 _add("cmath.isinf", Function("isinf", boolean("isinf"), c.emit_is_inf, cmath.isinf), 1)
 _add("cmath.isfinite", Function("isfinite", boolean("isfinite"), c.emit_is_finite, cmath.isfinite), 1)
-_add("cmath.phase", Function("phase", part_of("phase"), c.emit_angle, cmath.phase), 1)
-_add("math.gcd", Function("gcd", same("gcd", "iu"), c.emit_gcd, python_math.gcd), 1, 1000)
-_add("math.lcm", Function("lcm", same("lcm", "iu"), c.emit_lcm, python_math.lcm), 1, 1000)
+_add("cmath.phase", Function("phase", part_of("phase"), complexes.emit_angle, cmath.phase), 1)
+_add("math.gcd", Function("gcd", same("gcd", "iu"), integers.emit_gcd, python_math.gcd), 1, 1000)
+_add("math.lcm", Function("lcm", same("lcm", "iu"), integers.emit_lcm, python_math.lcm), 1, 1000)
 for _name, _op in (("floor", math.floor), ("ceil", math.ceil), ("trunc", math.trunc)):
     _add("math." + _name, Function(_name, c.whole_type(_name), c.emit_whole(_op), _fold(_name)), 1)
     # NumPy keeps the type of integers, and of floats
@@ -182,12 +182,12 @@ _numpy("minimum", Function("minimum", numpy_same("minimum", "biuf"), c.emit_extr
 _numpy("fmax", Function("fmax", numpy_same("fmax", "biuf"), c.emit_extremum("max", ignore_nan=True)), 2)
 _numpy("fmin", Function("fmin", numpy_same("fmin", "biuf"), c.emit_extremum("min", ignore_nan=True)), 2)
 _numpy("ldexp", Function("ldexp", c.ldexp_type, c.emit_ldexp), 2)
-_numpy("gcd", Function("gcd", numpy_same("gcd", "iu"), c.emit_gcd), 2)
-_numpy("lcm", Function("lcm", numpy_same("lcm", "iu"), c.emit_lcm), 2)
-_numpy("angle", Function("angle", part_of("angle"), c.emit_angle), 1)
-_numpy("real", Function("real", part_of("real"), c.emit_real), 1)
-_numpy("imag", Function("imag", part_of("imag"), c.emit_imag), 1)
-_numpy("conj conjugate", Function("conjugate", same("conjugate"), c.emit_conjugate), 1)
+_numpy("gcd", Function("gcd", numpy_same("gcd", "iu"), integers.emit_gcd), 2)
+_numpy("lcm", Function("lcm", numpy_same("lcm", "iu"), integers.emit_lcm), 2)
+_numpy("angle", Function("angle", part_of("angle"), complexes.emit_angle), 1)
+_numpy("real", Function("real", part_of("real"), complexes.emit_real), 1)
+_numpy("imag", Function("imag", part_of("imag"), complexes.emit_imag), 1)
+_numpy("conj conjugate", Function("conjugate", same("conjugate"), complexes.emit_conjugate), 1)
 _numpy("where", Function("where", c.where_type, c.emit_where), 3)
 _numpy("nan_to_num", Function("nan_to_num", numpy_same("nan_to_num", "biuf"), c.emit_nan_to_num), 1)
 _numpy("logical_and", Function("logical_and", boolean("logical_and"), c.emit_logical(arith.andi)), 2)

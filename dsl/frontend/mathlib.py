@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import errors, types
-from . import casts, compositions, creation, elementwise, linalg, reductions, scalars
+from . import casts, complexes, compositions, creation, elementwise, linalg, reductions, scalars
 from .elementwise import is_array
 from .math_functions import FUNCTIONS, Entry, cast_function
 from .memory import array_type
@@ -223,7 +223,7 @@ def _conversion(scalar: types.Scalar) -> Callable[..., Value]:
 def _complex(b: Builder, real: Value | None = None, imag: Value | None = None) -> Value:
     if imag is None:
         return casts.convert(b, constant(0) if real is None else real, types.pycomplex)
-    return scalar_call(b, compositions.COMPLEX, (constant(0) if real is None else real, imag))
+    return scalar_call(b, complexes.COMPLEX, (constant(0) if real is None else real, imag))
 
 
 # --- NumPy's with a signature of their own

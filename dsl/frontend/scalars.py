@@ -217,6 +217,8 @@ def _emit_compare(b: Builder, op: str, left: Value, right: Value) -> ir.Value:
             return b.i1(_COMPARE_FOLD[op](*stand_in))
     if lt.kind + rt.kind in ("iu", "ui"):
         return _compare_mixed(b, op, left, right)
+    if lt.kind + rt.kind == "ii":  # a Python int is compared as it is, whatever it is compared with
+        lt, rt = (types.int64 if t is types.pyint else t for t in (lt, rt))
     joined = types.promote(lt, rt)
     return compare_numbers(b, op, casts.coerce(b, left, joined), casts.coerce(b, right, joined), joined)
 
@@ -321,7 +323,8 @@ def _known_sign(op: str, left: Value, right: Value, result: Value) -> Value:
     modulus = op == "%" and right.known and type(right.const) is int and right.const > 0
     quotient = op == "//" and left.nonneg and right.known and type(right.const) is int and right.const > 0
     masked = op == "&" and (left.nonneg or right.nonneg)
-    if modulus or quotient or masked:
+    monotone = op in ("+", "*", ">>") and left.nonneg and right.nonneg
+    if modulus or quotient or masked or monotone:
         return Value(result.type, result.leaves, nonneg=True)
     return result
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dsl import types
-from dsl.frontend import scalars
-from dsl.frontend.values import constant
+from dsl.frontend import mathlib, scalars
+from dsl.frontend.values import Value, constant
 
 from .harness import mapped, mapped_all, run
 from .numbers import FLOATS, INTS, assert_same, numbers, pairs
@@ -162,6 +162,41 @@ def test_python_int_that_does_not_fit():
         run(add, np.int8(5), 1000)
     with pytest.raises(OverflowError, match="out of bounds for uint64"):
         run(add, np.uint64(5), -1)
+
+
+def test_python_int_is_compared_as_it_is():
+    for dtype in ("int8", "uint8", "int64", "uint64"):
+        for y in (-1000, -1, 5, 1000, 2**62):
+            x = np.array([0, 5, 100], dtype)
+            compared = mapped_all(
+                {op: binary(op) for op in COMPARISONS},
+                x,
+                np.full(3, y),
+                element_types=[types.BY_NAME[dtype], types.pyint],
+            )
+            for op, (actual, _) in compared.items():
+                assert_same(actual, np.array([PYTHON[op](int(v), y) for v in x]), what=(dtype, op, y))
+    largest = lambda b, x, y: mathlib.call(b, mathlib.find(max), [x, y], {})
+    assert run(largest, np.int8(5), 1000) == 1000
+
+
+def test_known_signs():
+    def check(b, x):
+        n = Value(types.pyint, x.leaves, nonneg=True)
+        for op, y, nonneg in (
+            ("+", constant(1), True),
+            ("-", constant(1), False),
+            ("*", n, True),
+            ("+", constant(-1), False),
+            ("//", constant(2), True),
+            ("&", x, True),
+            (">>", n, True),
+            ("%", n, False),
+        ):
+            assert scalars.binary(b, op, n, y).nonneg is nonneg, op
+        assert scalars.binary(b, "%", x, constant(3)).nonneg
+
+    run(check, 3)
 
 
 def test_bools_count_as_integers():

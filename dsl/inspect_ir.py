@@ -136,8 +136,6 @@ def _call(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> Request:
 
 def _derivative(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> Request:
     """A derivative with annotated arguments like these."""
-    from . import checks
-
     if not args or not isinstance(args[0], Mode):
         hint = f'write {kernel.name}.ir("{stage}", dsl.Reverse, annotated arguments...), as for dsl.autodiff'
         raise ArgumentError(f"stage {stage!r} is of a derivative, and needs a mode", None, hint)
@@ -163,9 +161,9 @@ def _annotated(kernel: Kernel, arg: Any) -> Any:
 
 def is_type(arg: Any) -> bool:
     """Whether an argument is given by a type only."""
-    return isinstance(arg, (types.Type, AnnotatedType)) or (
-        isinstance(arg, type) and (arg in _PYTHON or arg.__module__ == "numpy")
-    )
+    if isinstance(arg, (types.Type, AnnotatedType)):
+        return True
+    return isinstance(arg, type) and (arg in _PYTHON or arg.__module__ == "numpy")
 
 
 _PYTHON = (bool, int, float, complex)

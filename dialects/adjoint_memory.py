@@ -80,8 +80,7 @@ class MemoryAdjoints:
         No block owns it: it may be on the tape when the block that carries it lets it go.
         """
         memref = op.results[0]
-        objects = self.activity.objects
-        if self.activity.memory(memref) and any(objects.travels(o) for o in objects.of(memref)):
+        if self.activity.memory(memref) and self.activity.objects.travels(memref):
             for shadow in self.shadow(memref, scope):
                 self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
 

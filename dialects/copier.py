@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlir.ir import Block, InsertionPoint, Location, Operation, Type, Value
+from mlir.ir import Block, Location, Operation, Type, Value
 
 from .builder import Builder, operations
 
@@ -68,7 +68,3 @@ def attributes_of(op: Operation) -> dict[str, Any]:
 
 def add_block(region: Any, types: Sequence[Type], loc: Location) -> Block:
     return region.blocks.append(*types, arg_locs=[loc] * len(types))
-
-
-def at_start(block: Block) -> InsertionPoint:
-    return InsertionPoint.at_block_begin(block)

@@ -75,9 +75,11 @@ class Objects:
         """What the memrefs on a cache may point to; nothing for a cache of scalars."""
         return self._caches.get(cache, set())
 
-    def travels(self, memory: MemoryObject) -> bool:
-        """Whether a value that is no view of `memory`'s own (carried, yielded, selected, popped) may point to it."""
-        return memory in self._travelling
+    def travels(self, memref: Value) -> bool:
+        """Whether memory of `memref` may be pointed to by a value that is no view of that memory's own (one that is
+        carried, yielded, selected or popped).
+        """
+        return not self._travelling.isdisjoint(self.of(memref))
 
     def _new(self, value: Value, argument: int | None = None) -> MemoryObject:
         made = MemoryObject(value, argument)

@@ -82,7 +82,7 @@ class Reverse(MemoryAdjoints):
             pairs = zip(*(self.shadow(o, scope) for o in list(op.operands)[1:]), strict=True)
             with self.b.at(scope.here(), op.location):
                 return tuple(self.b.value("arith.select", [condition, a, b], old.type) for a, b in pairs)
-        if op is not None and op.name in ALLOCATIONS and not self._travels(old):
+        if op is not None and op.name in ALLOCATIONS and not self.activity.objects.travels(old):
             sizes = [self.lookup(o, scope) for o in op.operands]
             with self.b.at(scope.here(), op.location):
                 made = []
@@ -98,9 +98,6 @@ class Reverse(MemoryAdjoints):
             raise AssertionError(f"no shadow of {old}")
         records = scope.source.record_shadow(old)
         return tuple(read(self.b, r, scope.indices, scope.here(), scope.start()) for r in records)
-
-    def _travels(self, memref: Value) -> bool:
-        return any(self.activity.objects.travels(o) for o in self.activity.objects.of(memref))
 
     # cotangents ----------------------------------------------------------------------------------------------------
     def add(self, old: Value, cotangent: Value | None) -> None:

@@ -68,16 +68,12 @@ class Stability:
         own = len(objects) == 1 and next(iter(objects)).allocation is not None
         limit = (
             home(root)
-            if own and root in [o.value for o in objects] and not self.escapes(next(iter(objects)))
+            if own and root in [o.value for o in objects] and not self.objects.travels(memref)
             else frame.old
         )
         return next(
             (w for o in self.objects.all if o in objects for w in o.writers if self._may_follow(load, w, limit)), None
         )
-
-    def escapes(self, memory: MemoryObject) -> bool:
-        """Whether a memref other than the allocation itself and views of it may point to `memory`."""
-        return self.objects.travels(memory)
 
     def _may_follow(self, load: Operation, write: Operation, limit: Block) -> bool:
         """Whether `write` may run after `load` within one run of the block `limit`."""

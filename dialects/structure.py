@@ -22,8 +22,6 @@ from mlir.ir import (
     Module,
     Operation,
     StringAttr,
-    Type,
-    TypeAttr,
     Value,
 )
 
@@ -233,10 +231,6 @@ def _predicate(code: int) -> IntegerAttr:
 
 def callee_name(op: Operation) -> str:
     return FlatSymbolRefAttr(op.attributes["callee"]).value
-
-
-def function_type(op: Operation) -> Type:
-    return TypeAttr(op.attributes["function_type"]).value
 
 
 def symbol(function: Operation) -> str:

@@ -74,14 +74,11 @@ class Sweep(Augmenter):
         """
         result = op.results[0]
         new = self.copy_plain(op)
-        if self.activity.memory(result) and self.travels(result):
+        if self.activity.memory(result) and self.activity.objects.travels(result):
             self.shadows[result] = self.zeroed_like(op, list(new.operands))
 
     def copy_plain(self, op: Operation) -> Operation:
         return Augmenter.copy(self, op)
-
-    def travels(self, memref: Value) -> bool:
-        return any(self.activity.objects.travels(o) for o in self.activity.objects.of(memref))
 
     def view_shadow(self, op: Operation, new: Operation) -> Shadow:
         return super().view_shadow(op, new) if op.operands[0] in self.shadows else ()

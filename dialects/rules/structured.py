@@ -20,7 +20,6 @@ Types = Sequence[ir.Type]
 Code = Callable[[LeafValue, Values, Types, ir.Location], list[MaybeValue]]
 
 INACTIVE = frozenset(("vector.constant_mask", "vector.create_mask", "vector.step", "vector.vscale"))
-DYNAMIC = -(1 << 63)  # what stands in a static position for an operand
 
 
 def rule(op: ir.Operation) -> Rule | None:

@@ -19,11 +19,6 @@ from .. import errors, types
 from .values import Builder, Value
 
 
-def same_layout(left: types.Scalar, right: types.Scalar) -> bool:
-    """Whether two scalar types are one MLIR type with one meaning (they may differ in weakness)."""
-    return left.strong is right.strong
-
-
 def is_half(scalar: types.Scalar) -> bool:
     """Whether arithmetic of this type is done in float32 and rounded after each operation, as NumPy does it."""
     return scalar.kind == "f" and scalar.bits == 16

@@ -117,5 +117,5 @@ class Driver(Protocol):
         ...
 
     def synchronize(self, stream: int = 0) -> None:
-        """Wait for the stream's work; what went wrong on the device since the last wait is raised here at the latest."""
+        """Wait for the stream's work; what went wrong on the device since the last wait is raised here at last."""
         ...

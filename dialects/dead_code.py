@@ -13,25 +13,26 @@ from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 from .augment import pick, yielded
 from .builder import Builder, is_memref, operation, operations, walk
 from .copier import attributes_of
-from .objects import ALLOCATIONS, VIEWS, Objects, written
+from .objects import ALLOCATIONS, VIEWS, MemoryObject, Objects, written
 from .plan import pure
 
 _REGIONS = frozenset({"scf.for", "scf.while", "scf.if"})
 _READS = frozenset({"memref.load", "vector.load"})
 
 
-def remove_dead_code(function: Operation) -> None:
-    """Sweep `function` in place."""
+def remove_dead_code(function: Operation, unneeded: frozenset[int] = frozenset()) -> None:
+    """Sweep `function` in place. What the memory of its arguments number `unneeded` holds afterwards does not matter."""
     if any(
         op.name.startswith("scf.") and op.name not in (*_REGIONS, "scf.yield", "scf.condition") for op in walk(function)
     ):
         return
-    _Sweeper(function).run()
+    _Sweeper(function, unneeded).run()
 
 
 class _Sweeper:
-    def __init__(self, function: Operation):
+    def __init__(self, function: Operation, unneeded: frozenset[int]):
         self.function = function
+        self.unneeded = unneeded
         self.entry = function.regions[0].blocks[0]
         self.objects = Objects(function)
         self.live: set[Operation] = set()
@@ -64,10 +65,14 @@ class _Sweeper:
         if op.name in ALLOCATIONS or op.name in _READS or op.name in VIEWS or pure(op):
             return False
         if op.name in ("memref.store", "memref.copy", "vector.store"):
-            return any(o.allocation is None for m in written(op) for o in self.objects.of(m))
+            return any(self._outlives(o) for m in written(op) for o in self.objects.of(m))
         if op.name == "memref.dealloc":
             return any(o.allocation is None for o in self.objects.of(op.operands[0]))
         return True
+
+    def _outlives(self, memory: MemoryObject) -> bool:
+        """Whether somebody may look at the memory after the function has ended."""
+        return memory.allocation is None and memory.argument not in self.unneeded
 
     def _mark(self, value: Value) -> None:
         if isinstance(value, BlockArgument):
@@ -119,6 +124,8 @@ class _Sweeper:
                 for block in region.blocks:
                     for inner in operations(block):
                         self._keep(inner)
+        if op.name == "memref.dim":
+            return  # of the shape, not of the contents
         for value in (*op.operands, *op.results):
             if is_memref(value.type):
                 self._keep_writers(value)

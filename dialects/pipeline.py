@@ -88,7 +88,7 @@ def _expand(module: Module, declaration: Operation, request: Request) -> Expansi
         del declaration.attributes[attribute]
     if request.public:
         declaration.attributes["sym_visibility"] = StringAttr.get("public")
-    remove_dead_code(declaration)
+    remove_dead_code(declaration, request.unneeded(declaration))
     tape: list[str] = []
     if request.split:
         lower_caches(declaration)

@@ -144,6 +144,19 @@ class Request:
             ]
         return FunctionType.get(inputs, outputs)
 
+    def unneeded(self, derivative: Operation) -> frozenset[int]:
+        """The arguments of the derivative's body whose memory may hold anything afterwards: primals that are
+        duplicated_noneed.
+        """
+        found, position = set(), 0
+        arguments = derivative.regions[0].blocks[0].arguments
+        for kind in self.activity:
+            if kind == "duplicated_noneed":
+                found.add(position)
+            shadows = len(self.tangent_types(arguments[position].type)) if kind.startswith("duplicated") else 0
+            position += 1 + shadows
+        return frozenset(found)
+
     def tangent_types(self, type_: Type) -> list[Type]:
         if is_memref(type_):
             return [type_] * self.width

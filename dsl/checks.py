@@ -130,7 +130,7 @@ def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, a
     if len(args) > len(params):
         _refuse(
             kernel,
-            f"{len(args)} arguments are given, {kernel.name} has {len(params)} parameters{_listed(params)}",
+            _counted(kernel, args),
             "leave out what is too many",
         )
     missing = [name for name in params[len(args) :] if name not in kernel.defaults]
@@ -138,7 +138,7 @@ def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, a
         hint = f"annotate {', '.join(missing)} as well, with Const(x) where no derivative is wanted"
         _refuse(
             kernel,
-            f"{len(args)} arguments are given, {kernel.name} has {len(params)} parameters{_listed(params)}",
+            _counted(kernel, args),
             hint,
         )
     widths = {a.width for a in args if isinstance(a, SHADOWED)}
@@ -164,8 +164,14 @@ def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, a
         )
 
 
-def _listed(params: tuple[str, ...]) -> str:
-    return f" ({', '.join(params)})" if params else ""
+def _counted(kernel: Kernel, args: tuple[Any, ...]) -> str:
+    """How many arguments there are, and should be."""
+    given, params = len(args), kernel.params
+    listed = f" ({', '.join(params)})" if params else ""
+    return (
+        f"{given} argument{' is' if given == 1 else 's are'} given, "
+        f"{kernel.name} has {len(params)} parameter{'' if len(params) == 1 else 's'}{listed}"
+    )
 
 
 def _returns(kernel: Kernel, mode: Mode, returns: type[Annotation]) -> None:

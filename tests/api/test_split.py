@@ -433,7 +433,7 @@ def test_calls_of_a_wrong_form() -> None:
         ((), "the first argument of .* is the function"),
         ((*given, 1.0, tape), "the first argument of .* is the function"),
         ((Const(until), *given, 1.0, tape), "the first argument of .* is the function"),
-        ((Const(weighted), given[0], 1.0, tape), "1 arguments are given, weighted has 2 parameters"),
+        ((Const(weighted), given[0], 1.0, tape), "1 argument is given, weighted has 2 parameters"),
         ((Const(weighted), *given, Const(1), 1.0, tape), "3 arguments are given"),
         ((Const(weighted), Duplicated(A, dA), Const(3.0), 1.0, tape), r"expected \(.*Active\[float64\].*got \(.*Const"),
     ):

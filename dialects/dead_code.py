@@ -21,7 +21,7 @@ _READS = frozenset({"memref.load", "vector.load"})
 
 
 def remove_dead_code(function: Operation, unneeded: frozenset[int] = frozenset()) -> None:
-    """Sweep `function` in place. What the memory of its arguments number `unneeded` holds afterwards does not matter."""
+    """Sweep `function` in place. What memory of the arguments number `unneeded` holds afterwards does not matter."""
     if any(
         op.name.startswith("scf.") and op.name not in (*_REGIONS, "scf.yield", "scf.condition") for op in walk(function)
     ):

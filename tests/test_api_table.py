@@ -255,7 +255,9 @@ def weighted(A, v):
     return dsl.sum(A * A) * v
 
 
-@pytest.mark.parametrize("types", [(Duplicated[np.ones(2)], Active[float]), (Duplicated(np.ones(2), np.ones(2)), Active(0.5))])
+@pytest.mark.parametrize(
+    "types", [(Duplicated[np.ones(2)], Active[float]), (Duplicated(np.ones(2), np.ones(2)), Active(0.5))], ids=str
+)
 @pytest.mark.parametrize("mode", [ReverseSplitWithPrimal, ReverseSplitNoPrimal], ids=repr)
 def test_split_mode(mode, types):
     A, dA = np.array([1.0, 2.0]), np.zeros(2)

@@ -1,4 +1,4 @@
-"""A tool that speaks GradBench's protocol, JSON objects on stdin and stdout, a line each: `python -m benchmarks.gradbench`.
+"""A tool for GradBench: `python -m benchmarks.gradbench` speaks its protocol, JSON objects, a line each.
 
 Messages are `start`, `define` (a module), `evaluate` (a function of a module on an input) and `analysis`; each gets one
 answer with its id. A function runs at least `min_runs` times and `min_seconds` long; each run is one timing. All evals

@@ -17,7 +17,8 @@ SMALL = 1e-5
 def minimum(cost: Any, gradient: Any) -> Any:
     """A kernel `(x, y, a, b) -> (x, y)`: where `cost(x, y, a, b)` is least, searched for from (x, y).
 
-    `gradient(x, y, a, b)` gives the slopes by x and by y. The step doubles after ten that went down and halves after one that did not.
+    `gradient(x, y, a, b)` gives the slopes by x and by y. The step doubles after ten that went down, and halves after
+    one that did not.
     """
 
     @dsl.kernel

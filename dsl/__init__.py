@@ -37,13 +37,15 @@ _HOMES: dict[str, str] = {
         ".errors": "DslError TypeWarning",
         ".shadows": "chunked_onehot guess_activity make_zero make_zero_into onehot",
         ".transforms": "gradient gradient_into hessian hvp hvp_and_gradient jacobian value_and_gradient",
-        ".functions": "ignore_derivatives within_autodiff",
+        ".functions": "fma ignore_derivatives within_autodiff",
         "numpy": "abs all any dot empty empty_like exp full full_like log max maximum mean min minimum ones ones_like "
         "prod sqrt sum where zeros zeros_like",
     }.items()
     for name in names.split()
 }
-_SUBMODULES = frozenset(["annotations", "constants", "driver", "errors", "frontend", "modes", "syntax", "types"])
+_SUBMODULES = frozenset(
+    ["annotations", "constants", "driver", "errors", "frontend", "modes", "random", "syntax", "testing", "types"]
+)
 
 __all__ = sorted(_HOMES)
 

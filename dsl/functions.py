@@ -23,3 +23,24 @@ def within_autodiff() -> bool:
 def ignore_derivatives(value: T) -> T:
     """The value itself, as a constant for derivatives: none flows through it."""
     return value
+
+
+def fma(x: float, y: float, z: float) -> float:
+    """x * y + z, rounded once: the same bits on every machine, whether it has an instruction for it or not.
+
+    >>> import dsl
+    >>> dsl.fma(1.0 + 2.0**-30, 1.0 - 2.0**-30, -1.0) == -(2.0**-60)
+    True
+    """
+    import math
+    from fractions import Fraction
+
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return x * y + z
+    if not math.isfinite(z):
+        return z
+    exact = Fraction(x) * Fraction(y) + Fraction(z)
+    try:
+        return float(exact) if exact else x * y + z  # which has the sign of zero right
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import errors, types
+from ..functions import fma
 from . import casts, complexes, compositions, creation, elementwise, linalg, reductions, scalars
 from .elementwise import is_array
 from .math_functions import FUNCTIONS, Entry, cast_function
@@ -349,6 +350,7 @@ def _by_object() -> dict[Any, Row]:
         python = getattr(_MODULES[module], attribute, None)
         if python is not None:  # some names are of newer versions of Python or NumPy
             found[python] = row
+    found[fma] = _rows()["math.fma"]
     for scalar in types.SIZED:
         row = Row(scalar.name, build=_conversion(scalar))
         found[scalar] = row

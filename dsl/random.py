@@ -30,7 +30,7 @@ def seed(n):
 
 @kernel
 def mix(z):
-    """Stafford's mix 13 of a uint64, the output function of SplitMix64: a bijection, each bit of which depends on all."""
+    """Stafford's mix 13 of a uint64, the output function of SplitMix64: a bijection that mixes all bits."""
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB
     return z ^ (z >> 31)

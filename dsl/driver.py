@@ -130,7 +130,8 @@ def find(state: State, request: Request) -> Compiled:
 def cpu_options(chosen: KernelOptions, strict: bool) -> CpuOptions:
     """What the lowering needs to know of a kernel's options."""
     return CpuOptions(
-        fastmath=chosen.fastmath, vector_math=chosen.vector_math, contract=chosen.contract, distinct_arrays=strict
+        fastmath=chosen.fastmath, vector_math=chosen.vector_math, contract=chosen.contract, distinct_arrays=strict,
+        check_threads=chosen.boundscheck,
     )
 
 

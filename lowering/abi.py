@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 # What the entry function returns.
-OK, OUT_OF_MEMORY, BAD_EXTENT = 0, 1, 2
+OK, OUT_OF_MEMORY, BAD_EXTENT, DISAGREEMENT = 0, 1, 2, 3
 # The words that generated code and this process share, in a variable of this name: the key of the thread-specific jump
 # buffer, the address of the C library's function for the size of a block (0: there is none), how many bytes of freed
-# blocks to keep for the next call, how many are kept, and the kept blocks.
+# blocks to keep for the next call, how many are kept, the kept blocks, and how many threads a launch may use.
 SHARED = "dsl.shared"
 JUMP_KEY, USABLE_SIZE, KEEP_LIMIT, KEPT, BLOCKS = range(5)
 BLOCK_COUNT = 32
+THREADS = BLOCKS + BLOCK_COUNT
 
 
 def symbol(entry: str) -> str:

@@ -18,11 +18,13 @@ from .abi import (
     BAD_EXTENT,
     BLOCK_COUNT,
     BLOCKS,
+    DISAGREEMENT,
     JUMP_KEY,
     KEEP_LIMIT,
     KEPT,
     OUT_OF_MEMORY,
     SHARED,
+    THREADS,
     USABLE_SIZE,
     symbol,
 )  # fmt: skip
@@ -65,6 +67,8 @@ def failure(status: int) -> Exception:
         return MemoryError("not enough memory for an array of the kernel")
     if status == BAD_EXTENT:
         return ValueError("an array of the kernel has a negative or too large extent")
+    if status == DISAGREEMENT:
+        return RuntimeError("the threads of a block (or warp) go different ways where they have to wait for each other")
     return RuntimeError(f"compiled code returned the unknown status {status}")
 
 
@@ -92,6 +96,24 @@ def release() -> None:
         block, linker.shared[number] = linker.shared[number], 0
         free(block)
     linker.shared[KEPT] = 0
+
+
+def set_threads(count: int) -> None:
+    """How many threads of the processor a launch may use from now on."""
+    _linker().shared[THREADS] = max(1, count)
+
+
+def threads() -> int:
+    """How many threads of the processor a launch may use."""
+    return _linker().shared[THREADS]
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 def _keep_limit() -> int:
@@ -144,7 +166,7 @@ class _Linker:
 
     def _shared(self) -> ctypes.Array[ctypes.c_uint64]:
         """The words that generated code reads and writes, see `abi`."""
-        words = (ctypes.c_uint64 * (BLOCKS + BLOCK_COUNT))()
+        words = (ctypes.c_uint64 * (THREADS + 1))()
         if self.process.pthread_key_create(ctypes.byref(words, 8 * JUMP_KEY), None):
             raise LoweringError("the process has no thread-specific keys left")
         for name in ("malloc_usable_size", "malloc_size"):  # of Linux, of macOS
@@ -152,6 +174,7 @@ class _Linker:
                 words[USABLE_SIZE] = ctypes.cast(self.process[name], ctypes.c_void_p).value or 0
                 break
         words[KEEP_LIMIT] = _keep_limit()
+        words[THREADS] = _processors()
         return words
 
 

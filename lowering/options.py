@@ -16,6 +16,7 @@ class CpuOptions(NamedTuple):
     contract: let a product and a sum become one fused operation (rounded once instead of twice).
     distinct_arrays: array arguments of one call don't overlap. The caller must check that before each call.
     debug_info: keep the source's lines in the object code, for debuggers and profilers.
+    check_threads: end a call in which threads of a grid kernel go different ways where they have to meet.
     """
 
     fastmath: bool = False
@@ -24,6 +25,7 @@ class CpuOptions(NamedTuple):
     contract: bool = True
     distinct_arrays: bool = True
     debug_info: bool = False
+    check_threads: bool = False
 
     def key(self) -> str:
         """The text that stands for these options in a cache key."""

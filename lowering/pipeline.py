@@ -16,7 +16,7 @@ from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTabl
 from mlir.passmanager import PassManager
 
 from . import entry as entries
-from . import vector_math
+from . import grid, vector_math
 from .booleans import store_as_bytes
 from .copies import copy_in_loops
 from .deallocation import deallocate
@@ -64,6 +64,7 @@ def to_llvm_ir(text: str, entry: str, options: CpuOptions, has_feature: Callable
 def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]) -> str:
     signature = _isolate(module, entry)
     _run(module, *_before(text))
+    parts = grid.lower(module, text, options.check_threads)
     text = str(module)
     guard(module, text)
     deallocate(module, text)
@@ -82,6 +83,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     _check_lowered(module)
     if options.distinct_arrays:
         entries.mark_distinct(module, entry, signature)
+        grid.mark_distinct(module, parts)
     ir = translate_module_to_llvmir(module.operation)
     if not ir:
         raise LoweringError("MLIR could not write the module as LLVM IR")
@@ -172,8 +174,9 @@ def _finish(ir: str, entry: str, signature: entries.Signature, options: CpuOptio
         ir = _FAST.sub(r"= \1 reassoc nsz arcp contract afn ", ir)
     elif options.contract:
         ir = _CONTRACTIBLE.sub(r"= \1 contract ", ir)
-    allocates = "@malloc(" in ir or f"@{REFUSE}(" in ir
+    ir, pool = grid.runtime(ir)
+    allocates = bool(pool) or "@malloc(" in ir or f"@{REFUSE}(" in ir
     if allocates:
         ir = _ALLOCATOR.sub("", ir)
-        ir = ir.replace("@malloc(", f"@{ALLOC}(").replace("@free(", f"@{FREE}(") + RUNTIME
+        ir = ir.replace("@malloc(", f"@{ALLOC}(").replace("@free(", f"@{FREE}(") + RUNTIME + pool
     return ir + entries.wrapper(entry, signature, allocates)

@@ -13,6 +13,7 @@ from mlir.ir import ArrayAttr, Operation, StringAttr, UnitAttr, Value
 
 from . import rules
 from .builder import captured, holds_tangents, is_differentiable, is_memref, operations, walk
+from .custom.marks import calls_inactive, is_ruled, reads, writes
 from .errors import refuse
 from .objects import VIEWS, MemoryObject, Objects, flows, written
 
@@ -72,6 +73,12 @@ class Activity:
     def shadowed(self, memory: MemoryObject) -> bool:
         return memory in self._shadowed
 
+    def by_rule(self, op: Operation) -> bool:
+        """Whether `op` is a call whose derivative the called function's own rules carry out."""
+        if not is_ruled(op):
+            return False
+        return any(self.value(r) or self.memory(r) for r in op.results) or any(self.memory(m) for m in writes(op))
+
     def region(self, op: Operation) -> bool:
         """Whether `op`, or anything nested in it, has work to do in a derivative."""
         known = self._regions.get(op)
@@ -85,6 +92,8 @@ class Activity:
             return self.memory(op.operands[1])
         if op.name in ("autodiff.push", "autodiff.pop"):
             return self.cache(op.operands[0])
+        if is_ruled(op):
+            return self.by_rule(op)
         return any(self.value(r) for r in op.results) or any(self.memory(r) for r in op.results)
 
     # the two fixpoints ---------------------------------------------------------------------------------------------
@@ -128,9 +137,14 @@ class Activity:
         for source, target in flows(op):
             if source in self._varied:
                 self._varied.add(target)
-        if name in STOPS or name in VIEWS or rules.inactive(op):
+        if name in STOPS or name in VIEWS or rules.inactive(op) or calls_inactive(op):
             return
-        if name in ("memref.load", "vector.load"):
+        if is_ruled(op):
+            if self._takes_varied(op):
+                self._vary(op)
+                for memref in (*op.results, *writes(op)):
+                    self._varied_objects |= self.objects.of(memref)
+        elif name in ("memref.load", "vector.load"):
             if any(o in self._varied_objects for o in self.objects.of(operands[0])):
                 self._vary(op)
         elif name in ("memref.store", "vector.store"):
@@ -158,6 +172,9 @@ class Activity:
                 for operand in operands:
                     self._varied_objects |= self.objects.of(operand)
 
+    def _takes_varied(self, call: Operation) -> bool:
+        return any(o in self._varied for o in call.operands) or any(self.varied_memory(m) for m in reads(call))
+
     def varied_memory(self, value: Value) -> bool:
         return any(o in self._varied_objects for o in self.objects.of(value))
 
@@ -169,7 +186,16 @@ class Activity:
         for source, target in flows(op):
             if target in self._useful:
                 self._use(source)
-        if name in STOPS or name in VIEWS or rules.inactive(op):
+        if name in STOPS or name in VIEWS or rules.inactive(op) or calls_inactive(op):
+            return
+        if is_ruled(op):
+            if any(r in self._useful for r in op.results) or any(
+                o in self._useful_objects for m in (*op.results, *writes(op)) for o in self.objects.of(m)
+            ):
+                for operand in op.operands:
+                    self._use(operand)
+                for memref in reads(op):
+                    self._useful_objects |= self.objects.of(memref)
             return
         if name in ("memref.load", "vector.load"):
             if op.results[0] in self._useful:
@@ -225,6 +251,10 @@ class Activity:
                     raise refuse(op, what, hint, memory.argument)
 
     def _writes_varied(self, op: Operation) -> bool:
+        if calls_inactive(op):
+            return False
+        if is_ruled(op):
+            return self._takes_varied(op)
         if op.name == "memref.copy":
             return any(o in self._varied_objects for o in self.objects.of(op.operands[0]))
         return any(operand in self._varied for operand in op.operands)

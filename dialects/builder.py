@@ -225,6 +225,25 @@ class Builder:
         zero = self.zero(element)
         self.for_each(memref, lambda indices: self.store(zero, memref, indices))
 
+    def empty_like(self, memref: Value) -> Value:
+        """New memory of the shape and type of a memref."""
+        type_ = MemRefType(memref.type)
+        dynamic = [self.dim(memref, i) for i, size in enumerate(type_.shape) if size == ShapedType.get_dynamic_size()]
+        made = self.alloc(MemRefType.get(type_.shape, type_.element_type, memory_space=type_.memory_space), dynamic)
+        return made if made.type == type_ else self.value("memref.cast", [made], type_)
+
+    def zeros_like(self, memref: Value) -> Value:
+        """The same, filled with zeros."""
+        made = self.empty_like(memref)
+        self.fill_zero(made)
+        return made
+
+    def copy_of(self, memref: Value) -> Value:
+        """New memory with the content of a memref."""
+        made = self.empty_like(memref)
+        self.op("memref.copy", [memref, made])
+        return made
+
     # structure -----------------------------------------------------------------------------------------------------
     def for_loop(self, lower: Value, upper: Value, step: Value, inits: Sequence[Value]) -> Block:
         """An scf.for; returns its body block (arguments: index, then one for each init), to be filled and ended by

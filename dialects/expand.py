@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from mlir.ir import Block, InsertionPoint, MemRefType, Operation, ShapedType, UnitAttr, Value
+from mlir.ir import Block, InsertionPoint, Operation, UnitAttr, Value
 
 from . import reasons
 from .activity import Activity
 from .augment import Augmenter
 from .builder import Builder, is_memref, operation, operations
+from .custom.resolve import Rules
+from .custom.reverse import CustomCalls
 from .findings import Findings
 from .forward import Forward
 from .lanes import refuse_complex
@@ -18,9 +20,9 @@ from .sweep import Frame, Sweep
 from .unknown import refuse_unknown
 
 
-def derivative(declaration: Operation, request: Request, function: Operation) -> Findings:
-    """Give `declaration` the body that `request` asks for of `function` (in normal form). Returns what reverse mode
-    taped, and what it does with loops.
+def derivative(declaration: Operation, request: Request, function: Operation, custom: Rules) -> Findings:
+    """Give `declaration` the body that `request` asks for of `function` (in normal form), in which functions may be
+    called that have `custom` rules. Returns what reverse mode taped, and what it does with loops.
     """
     request.check(declaration, function)
     entry = function.regions[0].blocks[0]
@@ -35,9 +37,9 @@ def derivative(declaration: Operation, request: Request, function: Operation) ->
     )
     with builder.at(block):
         if request.mode == "forward":
-            _forward(builder, request, activity, entry, block)
+            _forward(builder, request, activity, entry, block, custom)
             return Findings()
-        return _reverse(builder, request, activity, entry, block, symbol(declaration))
+        return _reverse(builder, request, activity, entry, block, symbol(declaration), custom)
 
 
 def _bind(emitter: Augmenter, request: Request, entry: Block, block: Block) -> list[Value]:
@@ -55,21 +57,15 @@ def _bind(emitter: Augmenter, request: Request, entry: Block, block: Block) -> l
             elif isinstance(emitter, Forward):
                 emitter.tangent[argument] = beside[0]
         elif is_memref(argument.type) and emitter.activity.memory(argument):
-            emitter.shadows[argument] = tuple(_scratch(emitter.b, emitter.map[argument]) for _ in range(request.width))
+            # some memref may point to this Const argument as well as to active memory
+            emitter.shadows[argument] = tuple(emitter.b.zeros_like(emitter.map[argument]) for _ in range(request.width))
     return rest
 
 
-def _scratch(b: Builder, memref: Value) -> Value:
-    """Zeroed memory shaped like a Const argument that some memref may point to as well as to active memory."""
-    type_ = MemRefType(memref.type)
-    dynamic = [b.dim(memref, i) for i, size in enumerate(type_.shape) if size == ShapedType.get_dynamic_size()]
-    made = b.alloc(MemRefType.get(type_.shape, type_.element_type), dynamic)
-    b.fill_zero(made)
-    return made if made.type == type_ else b.value("memref.cast", [made], type_)
-
-
-def _forward(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block) -> None:
+def _forward(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block, custom: Rules) -> None:
     emitter = Forward(builder, activity, request.width)
+    emitter.custom = custom
+    emitter.unread_return = None if request.primal else operations(entry)[-1]
     emitter.strong_zero = request.strong_zero
     _bind(emitter, request, entry, block)
     emitter.block(entry)
@@ -84,17 +80,21 @@ def _forward(builder: Builder, request: Request, activity: Activity, entry: Bloc
 def _returned_shadow(emitter: Forward, value: Value) -> tuple[Value, ...]:
     if emitter.activity.memory(value):
         return emitter.shadow(value)
-    return tuple(_scratch(emitter.b, emitter.map[value]) for _ in range(emitter.width))
+    return tuple(emitter.b.zeros_like(emitter.map[value]) for _ in range(emitter.width))
 
 
-def _reverse(builder: Builder, request: Request, activity: Activity, entry: Block, block: Block, name: str) -> Findings:
+def _reverse(
+    builder: Builder, request: Request, activity: Activity, entry: Block, block: Block, name: str, custom: Rules
+) -> Findings:
     reverse = Reverse(builder, activity, request.width, request.strong_zero)
     if request.split:
         for memory in activity.objects.all:
             if memory.argument is not None and (request.overwritten is None or memory.argument in request.overwritten):
                 reverse.stability.volatile.add(memory)
     frame = Frame(entry)
+    reverse.custom = CustomCalls(reverse, custom, None if request.primal else operations(entry)[-1])
     sweep = Sweep(builder, activity, request.width, frame, reverse.taped)
+    sweep.custom = reverse.custom
     seeds = _bind(sweep, request, entry, block)
     sweep.block(entry)
     if request.split:

@@ -33,7 +33,8 @@ class Reason:
 class Taped:
     """One value that the reverse sweep finds on the tape.
 
-    `kind` is "value", "shadow" (of an array that is carried or chosen) or "trips" (of a while loop). `given` is where
+    `kind` is "value", "shadow" (of an array that is carried or chosen) "trips" (of a while loop),
+    "tape" or "copy" (of the call of a function with rules of its own, see custom). `given` is where
     a carried value is computed for the next iteration. `storage` is "buffer" (sized before the loops) or "stack"
     (which grows). `loops` are the loops around it for whose iterations the tape has room, outermost first; `inside`
     is the replayed loop within one iteration of which this tape lives.

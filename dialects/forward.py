@@ -17,6 +17,8 @@ from .augment import Augmenter
 from .builder import is_memref
 from .caches import cache_type, pushed_type
 from .copier import attributes_of
+from .custom.forward import call_forward_rule
+from .custom.resolve import Rules
 from .errors import refuse
 
 
@@ -24,6 +26,9 @@ class Forward(Augmenter):
     """`tangent[v]` is the tangent of the active primal value `v`; absent means zero."""
 
     strong_zero = False
+    custom: Rules
+    #: The function's return, where the values returned are of no interest.
+    unread_return: Operation | None = None
 
     def __init__(self, *arguments: object):
         super().__init__(*arguments)  # type: ignore[arg-type]
@@ -75,6 +80,12 @@ class Forward(Augmenter):
         for result, tangent in zip(op.results, made, strict=True):
             if tangent is not None and self.activity.value(result):
                 self.tangent[result] = tangent
+
+    def copy_func_call(self, op: Operation) -> None:
+        if self.activity.by_rule(op):
+            call_forward_rule(self, op)
+        else:
+            self.copy(op)
 
     def copy_memref_load(self, op: Operation) -> None:
         new = Augmenter.copy(self, op)

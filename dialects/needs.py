@@ -31,6 +31,8 @@ def needs(op: Operation, activity: Activity) -> Iterable[Value]:
         return [op.operands[0]] if moving else []
     if name.startswith(("scf.", "autodiff.", "func.return")):
         return []
+    if activity.by_rule(op):
+        return [o for o in op.operands if not is_memref(o.type)]
     if not any(activity.value(r) for r in op.results):
         return []
     rule = rules.lookup(op)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from mlir.ir import BlockArgument, Operation, Value
 
 from .builder import home, is_memref, operation, operations, walk
+from .custom.marks import calls_inactive, is_ruled, uses_shadows, writes
 
 VIEWS = frozenset(
     {
@@ -67,6 +68,9 @@ class Objects:
         self._travelling = {
             m for value, found in self._of.items() if chain(value)[0] not in {o.value for o in found} for m in found
         } | {m for held in self._caches.values() for m in held}
+        # What gets a shadow in the forward sweep already, for the rule of a call to use there.
+        early = [o for op in self._ops if is_ruled(op) and uses_shadows(op) for o in op.operands]
+        self._travelling |= {m for value in early for m in self.of(value)}
 
     def of(self, memref: Value) -> set[MemoryObject]:
         return self._of.get(memref, set())
@@ -135,6 +139,8 @@ def written(op: Operation) -> list[Value]:
         return [o for o in op.operands if is_memref(o.type)]
     if op.name == "vector.store":
         return [op.operands[1]]
+    if is_ruled(op) or calls_inactive(op):
+        return writes(op)
     if op.name in _READS or op.name in VIEWS or op.name in ALLOCATIONS or op.name.startswith("scf."):
         return []
     return [o for o in op.operands if is_memref(o.type)]  # calls, and ops that are not known here
@@ -190,7 +196,10 @@ def chain(memref: Value) -> tuple[Value, list[Operation]]:
 
 
 def is_root(memref: Value, function: Operation) -> bool:
-    """A memref that names its memory by itself: an argument of the function, an allocation, or a global."""
+    """A memref that names its memory by itself: an argument of the function, an allocation, what a function with rules
+    of its own returns, or a global.
+    """
     if isinstance(memref, BlockArgument):
         return home(memref) == function.regions[0].blocks[0]
-    return operation(memref.owner).name in (*ALLOCATIONS, "memref.get_global")
+    op = operation(memref.owner)
+    return op.name in (*ALLOCATIONS, "memref.get_global") or is_ruled(op)

@@ -13,6 +13,9 @@ from mlir.ir import Context, Location, Module, Operation, StringAttr
 from . import dialect
 from .builder import operation, walk
 from .caches import lower_caches
+from .custom.effects import mark_calls
+from .custom.marks import is_custom, release, rule_names
+from .custom.resolve import Rules, RuleSource
 from .dead_code import remove_dead_code
 from .errors import refuse
 from .expand import derivative
@@ -20,7 +23,7 @@ from .findings import LoopPlan, Taped
 from .prepare import prepare
 from .request import Request
 from .split import split
-from .structure import callee_name, normalise, symbol
+from .structure import callee_name, normalise, one_call, symbol
 from .upstream import run
 from .within import settle
 
@@ -41,24 +44,26 @@ class Expansion:
     tape: list[str] = field(default_factory=list)
 
 
-def differentiate(module: Module) -> list[Expansion]:
-    """Give all requested derivatives in `module` their bodies, in place. Raises DerivativeError; `module` is then of
-    no more use.
+def differentiate(module: Module, rules: RuleSource | None = None) -> list[Expansion]:
+    """Give all requested derivatives in `module` their bodies, in place. `rules` makes rules that functions have on
+    demand (see custom). Raises DerivativeError; `module` is then of no more use.
     """
-    done = expand_requests(module)
+    done = expand_requests(module, rules)
     lower_tape(module)
+    with module.context:
+        release(module)
     clean(module)
     return done
 
 
-def expand_requests(module: Module) -> list[Expansion]:
+def expand_requests(module: Module, rules: RuleSource | None = None) -> list[Expansion]:
     """Pass `autodiff-differentiate`: bodies for all requests, with the tape as caches."""
     dialect.load(module.context)
     done: list[Expansion] = []
     with module.context, Location.unknown():
         while _pending(module):
             prepare(module)
-            done.append(_expand(module, *innermost(module)))
+            done.append(_expand(module, *innermost(module), rules))
     return done
 
 
@@ -79,10 +84,10 @@ def clean(module: Module) -> None:
             remove_dead_code(op)
 
 
-def _expand(module: Module, declaration: Operation, request: Request) -> Expansion:
+def _expand(module: Module, declaration: Operation, request: Request, rules: RuleSource | None = None) -> Expansion:
     name = symbol(declaration)
-    normal = normal_form(module, declaration, request.callee, f"{name}.normal")
-    found = derivative(declaration, request, normal)
+    normal = differentiated_form(module, declaration, request.callee, f"{name}.normal")
+    found = derivative(declaration, request, normal, Rules(module, rules))
     normal.erase()
     for attribute in [a for a in declaration.attributes if a.startswith("autodiff.")]:
         del declaration.attributes[attribute]
@@ -94,6 +99,18 @@ def _expand(module: Module, declaration: Operation, request: Request) -> Expansi
         lower_caches(declaration)
         tape = split(declaration, request)
     return Expansion(request, name, found.taped, found.loops, tape)
+
+
+def differentiated_form(module: Module, at: Operation, function: str, name: str) -> Operation:
+    """What is differentiated for a derivative of @function, added to the (prepared) module as @name: its normal form,
+    or, if it has rules of its own, a call of it.
+    """
+    for op in _functions(module):
+        if symbol(op) == function and is_custom(op):
+            made = one_call(module, op, name)
+            mark_calls(module)
+            return made
+    return normal_form(module, at, function, name)
 
 
 def normal_form(module: Module, at: Operation, function: str, name: str) -> Operation:
@@ -131,11 +148,12 @@ def _reaches(module: Module, name: str, at: Operation, targets: set[str], seen: 
     if name in seen:
         return False
     seen.add(name)
-    function = next((op for op in walk_functions(module) if symbol(op) == name), None)
+    function = next((op for op in _functions(module) if symbol(op) == name), None)
     if function is None:
         return False
-    calls = [op for op in walk(function) if op.name == "func.call"]
-    return any(_reaches(module, callee_name(op), op, targets, seen) for op in calls)
+    called = [(callee_name(op), op) for op in walk(function) if op.name == "func.call"]
+    called += [(rule, function) for rule in rule_names(function)]
+    return any(_reaches(module, callee, op, targets, seen) for callee, op in called)
 
 
 def _functions(module: Module) -> list[Operation]:

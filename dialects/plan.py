@@ -74,6 +74,8 @@ class Planner:
             return None
         if any(op.name.startswith("autodiff.") and op.name != "autodiff.stop" for op in nested):
             return None
+        if any(self.activity.by_rule(op) for op in nested):
+            return None
         try:
             return Slicer(self, loop, body, frame).run(nested)
         except NotReplayable:

@@ -7,6 +7,8 @@ not taped, recomputed or differentiated after it.
 Tensors become memrefs, also in the signatures of functions and of requests for derivatives: a derivative of
 `@f(tensor<?xf64>)` takes a memref and its shadow. No argument is written that was not (a tensor is a value), and what
 a function returns is returned.
+
+Functions with rules of their own (see custom) are not inlined; what they do to memory is written on their calls.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 from mlir.ir import ArrayAttr, BoolAttr, DictAttr, Module, RankedTensorType, Type, TypeAttr, UnrankedTensorType
 
 from .builder import operation
+from .custom.effects import mark_calls
+from .custom.marks import protect
 from .upstream import run
 
 _TIDY = "lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
@@ -27,6 +31,7 @@ def prepare(module: Module) -> None:
     """Bring `module` there, in place."""
     text = str(module)  # a look at the text is cheaper than a walk, and finding too much costs only an idle pass
     bufferise(module)
+    protect(module)
     passes = ["inline"]
     if "memref.realloc" in text:
         passes.append("expand-realloc{emit-deallocs=0}")
@@ -37,6 +42,7 @@ def prepare(module: Module) -> None:
     if "affine." in text or "linalg." in text:
         passes.append("lower-affine")
     run(module, ",".join([*passes, _TIDY]))
+    mark_calls(module)
 
 
 def results_to_arguments(module: Module) -> None:

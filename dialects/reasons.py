@@ -81,7 +81,7 @@ def _taped(reverse: Reverse, recorded: Recorded, mark: str) -> Taped:
     )
 
 
-def _given(old: Value) -> Position | None:
+def _given(old: Value | Operation) -> Position | None:
     """Where what a loop carries as `old` is computed for its next iteration."""
     if not isinstance(old, BlockArgument):
         return None
@@ -93,8 +93,11 @@ def _given(old: Value) -> Position | None:
     return _place(operation(ends[first].owner))
 
 
-def why(reverse: Reverse, old: Value, kind: str, frame: Frame) -> Reason:
+def why(reverse: Reverse, old: Value | Operation, kind: str, frame: Frame) -> Reason:
     """Why the primal value `old` of `frame` (or its shadow, or that number of trips) is not recomputed."""
+    if isinstance(old, Operation):
+        what = "kept by the augmented primal of" if kind == "tape" else "memory that is overwritten later, as left by"
+        return Reason(f"{what} @{callee_name(old)} for its reverse rule")
     if kind == "trips":
         return Reason("how often a loop ran is known only when it has run")
     if kind == "shadow":
@@ -177,8 +180,10 @@ def _blocks(outermost: Block, block: Block) -> set[Block]:
     return found
 
 
-def _origin(value: Value) -> Operation:
+def _origin(value: Value | Operation) -> Operation:
     """The op that gives a value: for what a block is entered with, the op around the block."""
+    if isinstance(value, Operation):
+        return value
     return operation(value.owner.owner) if isinstance(value, BlockArgument) else operation(value.owner)
 
 

@@ -85,11 +85,16 @@ class ReverseScope:
 
     def trip_count(self, reverse: Reverse, loop: Operation) -> Value:
         """How often a while loop of this block ran."""
-        trips = self.frame.sweep.trip_counts[loop]
+        return self.beside(reverse, loop, loop.results[0], self.frame.sweep.trip_counts[loop], "trips")
+
+    def beside(self, reverse: Reverse, key: object, old: Value | Operation, made: Value, kind: str) -> Value:
+        """What the forward sweep `made` in this block beside the primal value (or at the op) `old`; `key` tells it from
+        others, `kind` says what it is.
+        """
         if self.frame.old == self.old:
-            return trips
+            return made
         assert self.source is not None
-        recorded = self.source.record_trips(loop, trips)
+        recorded = self.source.record_beside(key, old, made, kind)
         return read(reverse.b, recorded, self.indices, self.here(), self.start())
 
 

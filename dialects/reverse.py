@@ -9,6 +9,7 @@ cotangents of memory live in its shadow. Primal values come through `lookup`: av
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mlir.ir import Block, BlockArgument, Operation, Value
 
@@ -30,9 +31,14 @@ from .sweep import Frame, ReplaySweep, Sweep
 from .tangents import Shadow, Tangents
 from .tape import Recorded, pop, read
 
+if TYPE_CHECKING:
+    from .custom.reverse import CustomCalls
+
 
 class Reverse(MemoryAdjoints):
     """The adjoint of one function. `adjoint[v]` is the cotangent gathered so far for the active primal value `v`."""
+
+    custom: CustomCalls
 
     def __init__(self, builder: Builder, activity: Activity, width: int, strong_zero: bool = False):
         self.b, self.activity, self.width, self.strong_zero = builder, activity, width, strong_zero
@@ -153,6 +159,12 @@ class Reverse(MemoryAdjoints):
             )
         for operand, cotangent in zip(op.operands, given, strict=True):
             self.add(operand, cotangent)
+
+    def reverse_func_call(self, op: Operation, scope: ReverseScope) -> None:
+        if self.activity.by_rule(op):
+            self.custom.reverse_call(op, scope)
+        else:
+            self.generic(op, scope)
 
     def reverse_arith_select(self, op: Operation, scope: ReverseScope) -> None:
         cotangent = self.take(op.results[0])

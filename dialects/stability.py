@@ -51,25 +51,30 @@ class Stability:
             scope = scope.outer_frame
         return False
 
+    def holds(self, call: Operation, memref: Value, frame: Frame) -> bool:
+        """Whether what `memref` points to in the reverse sweep of `frame` is what it did right after `call`."""
+        return self.available(memref, frame) and self.overwriter(call, frame, memref) is None
+
     def _stable(self, load: Operation, frame: Frame) -> bool:
         return self.available(load.operands[0], frame) and self.overwriter(load, frame) is None
 
-    def overwriter(self, load: Operation, frame: Frame) -> Operation | None:
-        """An op that may overwrite what `load` (of available memory) read, before the reverse sweep of `frame`."""
-        memref = load.operands[0]
+    def overwriter(self, load: Operation, frame: Frame, memref: Value | None = None) -> Operation | None:
+        """An op that may overwrite what `load` (of available memory) read, before the reverse sweep of `frame`.
+
+        With `memref` it is asked of a call, and of what the call left in that memory.
+        """
+        memref = load.operands[0] if memref is None else memref
         objects = self.objects.of(memref)
         if objects & self.volatile:
             return self.function  # its caller
         if frame.outer_frame is not None and not all(inside(o, frame.old) for o in objects):
             if not self.available(memref, frame.outer_frame):
                 return load
-            return self.overwriter(load, frame.outer_frame)
+            return self.overwriter(load, frame.outer_frame, memref)
         root, _ = chain(memref)
         own = len(objects) == 1 and next(iter(objects)).allocation is not None
         limit = (
-            home(root)
-            if own and root in [o.value for o in objects] and not self.objects.travels(memref)
-            else frame.old
+            home(root) if own and root in [o.value for o in objects] and not self.objects.travels(memref) else frame.old
         )
         return next(
             (w for o in self.objects.all if o in objects for w in o.writers if self._may_follow(load, w, limit)), None
@@ -86,6 +91,8 @@ class Stability:
             if operation(block.owner).name in LOOPS:
                 return True
             block = operation(block.owner).block if block != self._entry else None
+        if load == write:
+            return False
         first, second = ancestor_in(common, load), ancestor_in(common, write)
         if first == second:
             return True

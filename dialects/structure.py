@@ -5,6 +5,7 @@ Leaves a private copy in which
 - every scf.for runs from 0 by 1 over `index`, its upper bound being the trip count (never negative);
 - every scf.while has an empty `before` region: `before` only forwards its arguments, the first being the condition;
 - scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
+- calls are inlined, but those of functions with rules of their own (see custom);
 - local memory is memref.alloc without dealloc: where memory ends is decided again after differentiation;
 - atomics, and vectors that are read from and written to memory, are loads and stores (see memory_forms,
   vector_forms).
@@ -22,12 +23,14 @@ from mlir.ir import (
     Module,
     Operation,
     StringAttr,
+    TypeAttr,
     Value,
 )
 
 from . import rules
 from .builder import Builder, operation, operations
 from .copier import add_block, attributes_of
+from .custom.marks import is_custom
 from .errors import refuse
 from .memory_forms import MemoryForms
 from .vector_forms import VectorForms
@@ -58,6 +61,26 @@ def normalise(module: Module, function: Operation, name: str) -> Operation:
     return new
 
 
+def one_call(module: Module, function: Operation, name: str) -> Operation:
+    """A private @name that does nothing but call `function`: the form in which a function with rules of its own is
+    differentiated itself.
+    """
+    builder = Builder(InsertionPoint(module.body), function.location)
+    type_ = TypeAttr(function.attributes["function_type"]).value
+    attributes = {
+        "sym_name": StringAttr.get(name),
+        "sym_visibility": StringAttr.get("private"),
+        "function_type": TypeAttr.get(type_),
+    }
+    new = builder.op("func.func", [], [], attributes, regions=1)
+    block = add_block(new.regions[0], type_.inputs, builder.loc)
+    with builder.at(block):
+        callee = {"callee": FlatSymbolRefAttr.get(symbol(function))}
+        call = builder.op("func.call", list(block.arguments), type_.results, callee)
+        builder.op("func.return", list(call.results))
+    return new
+
+
 class Normaliser(VectorForms, MemoryForms):
     def __init__(self, builder: Builder, module: Module):
         super().__init__(builder)
@@ -71,7 +94,7 @@ class Normaliser(VectorForms, MemoryForms):
         caches.)
         """
         callee = self.bodies.get(callee_name(op))
-        if callee is None or rules.lookup(op) is not None:
+        if callee is None or is_custom(callee) or rules.lookup(op) is not None:
             self.copy(op)
             return
         if callee in self.calls:

@@ -22,6 +22,7 @@ from .tangents import Shadow
 from .tape import Recorded, Scope
 
 if TYPE_CHECKING:
+    from .custom.reverse import CustomCalls
     from .reverse import Reverse, ReverseScope
 
 
@@ -40,6 +41,9 @@ class Frame:
 
 class Sweep(Augmenter):
     """Copies the frame's block forward; `scopes` holds the forward side of every block nested in it."""
+
+    #: Carries out calls of functions with rules of their own; no replay meets one.
+    custom: CustomCalls
 
     def __init__(self, builder: Builder, activity: Activity, width: int, frame: Frame, taped: list[Recorded]):
         super().__init__(builder, activity, width)
@@ -76,6 +80,12 @@ class Sweep(Augmenter):
         new = self.copy_plain(op)
         if self.activity.memory(result) and self.activity.objects.travels(result):
             self.shadows[result] = self.zeroed_like(op, list(new.operands))
+
+    def copy_func_call(self, op: Operation) -> None:
+        if self.activity.by_rule(op):
+            self.custom.forward(self, op)
+        else:
+            self.copy_plain(op)
 
     def copy_plain(self, op: Operation) -> Operation:
         return Augmenter.copy(self, op)

@@ -33,7 +33,10 @@ class Tangents:
         return self.b.zero(self.type(primal))
 
     def load(self, shadow: Shadow, indices: Sequence[Value]) -> Value:
-        parts = [self.b.load(memref, indices) for memref in shadow]
+        return self.join([self.b.load(memref, indices) for memref in shadow])
+
+    def join(self, parts: Sequence[Value]) -> Value:
+        """One tangent of what it is in each direction."""
         if self.width == 1:
             return parts[0]
         vector = self.zero(parts[0].type)

@@ -38,14 +38,15 @@ if TYPE_CHECKING:
 @dataclass
 class Recorded:
     """One taped value: for reading it back, and for `explain` (see reasons.py) what it is of: the primal `value`
-    itself, its "shadow", or the "trips" of the while loop that the value is of, in the block of `scope`.
+    itself, its "shadow", or the "trips" of the while loop that the value is of, in the block of `scope`; or, `value`
+    being the call of a function with rules, the "tape" of its augmented primal, or a "copy" of memory that it left.
     """
 
     type: Type
     location: Location
     storage: Value
     is_static: bool
-    value: Value
+    value: Value | Operation
     kind: str
     scope: Scope
     popped: Value | None = None
@@ -60,7 +61,7 @@ class Scope:
         self.root: Operation = parent.root if parent else operation(new.owner)
         self.records: dict[Value, Recorded] = {}
         self.shadow_records: dict[Value, tuple[Recorded, ...]] = {}
-        self.trip_records: dict[Operation, Recorded] = {}
+        self.other_records: dict[object, Recorded] = {}
         self.trips: list[Value] = list(parent.trips) if parent else []
         self.counters: list[Value] = list(parent.counters) if parent else []
         self.is_static: bool = parent.is_static if parent else True
@@ -95,13 +96,13 @@ class Scope:
             made = self.shadow_records[old] = tuple(self._record(old, s, "shadow") for s in self.sweep.shadows[old])
         return made
 
-    def record_trips(self, loop: Operation, trips: Value) -> Recorded:
-        made = self.trip_records.get(loop)
+    def record_beside(self, key: object, old: Value | Operation, new: Value, kind: str) -> Recorded:
+        made = self.other_records.get(key)
         if made is None:
-            made = self.trip_records[loop] = self._record(loop.results[0], trips, "trips")
+            made = self.other_records[key] = self._record(old, new, kind)
         return made
 
-    def _record(self, old: Value, new: Value, kind: str = "value") -> Recorded:
+    def _record(self, old: Value | Operation, new: Value, kind: str = "value") -> Recorded:
         builder = self.sweep.b
         type_ = new.type
         stored = stored_type(type_)

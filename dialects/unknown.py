@@ -13,6 +13,8 @@ from . import rules
 from .activity import Activity
 from .bits import refuse_bits
 from .builder import captured, is_differentiable, is_memref, walk
+from .custom.marks import KNOWN as KNOWN_EFFECTS
+from .custom.marks import calls_inactive, is_ruled, writes
 from .errors import refuse
 from .objects import ALLOCATIONS, VIEWS
 
@@ -33,7 +35,10 @@ def refuse_unknown(activity: Activity) -> None:
             raise refuse(op, f"{op.name} with a memref of unknown rank", "use memrefs of known rank")
         if any(is_memref(t) and is_memref(MemRefType(t).element_type) for t in types):
             raise refuse(op, f"{op.name} with memrefs kept in memory", "keep the data itself in one memref")
-        if op.name in KNOWN or rules.lookup(op) is not None or rules.inactive(op):
+        if calls_inactive(op):
+            _refuse_inactive_writes(op, activity)
+            continue
+        if is_ruled(op) or op.name in KNOWN or rules.lookup(op) is not None or rules.inactive(op):
             continue
         if op.regions and any(
             activity.varied(v) if is_differentiable(v.type) else is_memref(v.type) and activity.memory(v)
@@ -43,6 +48,17 @@ def refuse_unknown(activity: Activity) -> None:
         if any(is_memref(v.type) and activity.memory(v) for v in (*op.operands, *op.results)):
             what = op.name if op.name != "func.call" else f"the call of {op.attributes['callee']}"
             raise refuse(op, f"{what} takes memory that holds active data, and has no derivative rule", _lower(op))
+
+
+def _refuse_inactive_writes(call: Operation, activity: Activity) -> None:
+    """A function without derivative may not overwrite what has one: which elements lose theirs is not known."""
+    if any(activity.memory(m) for m in writes(call)):
+        may = "writes" if KNOWN_EFFECTS in call.attributes else "may write"
+        raise refuse(
+            call,
+            f"{call.attributes['callee']} is inactive, but {may} memory that holds active data",
+            "let it write to memory of its own, or declare by autodiff.writes what it writes",
+        )
 
 
 def _lower(op: Operation) -> str:

@@ -32,6 +32,16 @@ _SIGNS = {"active": "A", "varied": "v", "useful": "u", "const": " "}
 _LEGEND = "A: active   v: depends on an active argument, only   u: the result depends on it, only   T: on the tape"
 
 
+#: What of the named value is taped, by the kind of taped value.
+_WHAT = {
+    "value": "",
+    "shadow": "the shadow of",
+    "trips": "the trips of",
+    "tape": "the tape of",
+    "copy": "memory left by",
+}
+
+
 class TapedValue(NamedTuple):
     """A value on the tape: `name` is the variable or the expression, `what` what of it ("the shadow of" an array, "the
     choice in" max(...), "the trips of" a loop), if not the value. `bytes` is None where there was nothing to run with.
@@ -217,7 +227,7 @@ class _Writer:
         file, line, col = taped.position or (*self.main, 1)
         name = self.sources.name(taped.op, taped.position, taped.given) or taped.op
         reason = self._reason(taped)
-        what = {"value": "", "shadow": "the shadow of", "trips": "the trips of"}[taped.kind]
+        what = _WHAT[taped.kind]
         if taped.type == "i1" and ".cmp" in taped.op and not taped.given:
             what = "the choice in"
         value = TapedValue(name, what, _type(taped.type), file, line, col, size, taped.storage == "stack", reason)

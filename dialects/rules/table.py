@@ -19,6 +19,8 @@ RULES: dict[str, Rule] = {**arith.RULES, **math.RULES, **complex.RULES}
 REFUSED: dict[str, str] = {**arith.REFUSED, **complex.REFUSED}
 INACTIVE = arith.INACTIVE | math.INACTIVE | complex.INACTIVE | structured.INACTIVE | {"ub.poison"}
 _INACTIVE_DIALECTS = ("index.",)
+#: On calls of functions with rules of their own, which go before C's (see dialects/custom).
+_OWN_RULES = "autodiff.ruled"
 
 
 def lookup(op: AnyOp) -> Rule | None:
@@ -26,7 +28,7 @@ def lookup(op: AnyOp) -> Rule | None:
     operation = op.operation
     name = operation.name
     if name == "func.call":
-        callee = libm.external_callee(operation)
+        callee = None if _OWN_RULES in operation.attributes else libm.external_callee(operation)
         return None if callee is None else libm.rule(callee)
     return RULES.get(name) or structured.rule(operation)
 
@@ -40,6 +42,8 @@ def inactive(op: AnyOp | str) -> bool:
         return op in INACTIVE or op.startswith(_INACTIVE_DIALECTS)
     operation = op.operation
     if operation.name == "func.call":
+        if _OWN_RULES in operation.attributes:
+            return False
         callee = libm.external_callee(operation)
         return callee is not None and libm.plain(callee) in libm.INACTIVE
     return inactive(operation.name)

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 
-from . import vector_library
+from . import scipy_symbols, vector_library
 from .abi import (
     BAD_EXTENT,
     BLOCK_COUNT,
@@ -75,11 +75,13 @@ def failure(status: int) -> Exception:
 def load(object_code: bytes, entry: str, extra_symbols: Mapping[str, int] | None = None) -> Loaded:
     """Link the object and return its entry function.
 
-    `extra_symbols` gives addresses to names that the code refers to and the process doesn't export.
+    `extra_symbols` gives addresses to names that the code refers to and the process doesn't export. SciPy's BLAS and
+    LAPACK are found by themselves (see `scipy_symbols`).
     """
     if b"_ZGV" in object_code:
         vector_library.library()
-    return _linker().load(object_code, symbol(entry), extra_symbols or {})
+    known = {**scipy_symbols.addresses(object_code), **(extra_symbols or {})}
+    return _linker().load(object_code, symbol(entry), known)
 
 
 def kept_bytes() -> int:

@@ -22,8 +22,10 @@ from .copies import copy_in_loops
 from .deallocation import deallocate
 from .errors import LoweringError, from_mlir, position
 from .expand import expand
+from .linear_algebra import link
 from .memory import ALLOC, FREE, REFUSE, RUNTIME, guard
 from .options import CpuOptions
+from .pointers import pass_pointers
 from .rewriting import functions, symbol_name
 
 # Branches between blocks, which deallocation does not take: made into structured control flow first.
@@ -62,6 +64,7 @@ def to_llvm_ir(text: str, entry: str, options: CpuOptions, has_feature: Callable
 
 
 def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]) -> str:
+    text = link(module, text)
     signature = _isolate(module, entry)
     _run(module, *_before(text))
     parts = grid.lower(module, text, options.check_threads)
@@ -71,6 +74,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     text_now = str(module)
     copy_in_loops(module, text_now)
     store_as_bytes(module, text_now)
+    pass_pointers(module, text_now)
     if "bf16" in text:
         _run(module, "arith-emulate-unsupported-floats{source-types=bf16 target-type=f32}")
     if "complex." in text:

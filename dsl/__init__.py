@@ -37,10 +37,12 @@ _HOMES: dict[str, str] = {
         ".errors": "DslError TypeWarning",
         ".shadows": "chunked_onehot guess_activity make_zero make_zero_into onehot",
         ".transforms": "gradient gradient_into hessian hvp hvp_and_gradient jacobian value_and_gradient",
-        ".functions": "fma ignore_derivatives within_autodiff",
+        ".foreign": "extern",
+        ".functions": "fma ignore_derivatives logdet solve_triangular within_autodiff",
         ".threads": "get_num_threads set_num_threads",
         "numpy": "abs all any dot empty empty_like exp full full_like log max maximum mean min minimum ones ones_like "
         "prod sqrt sum where zeros zeros_like",
+        "numpy.linalg": "cholesky det inv slogdet solve",
     }.items()
     for name in names.split()
 }

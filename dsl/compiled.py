@@ -6,7 +6,6 @@ loaded machine code. `encode` and `decode` take the result's type through JSON.
 
 from __future__ import annotations
 
-import builtins
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -78,7 +77,7 @@ class Compiled:
         record = self.errors[code - 1]
         where = errors.excerpt(Loc(record["file"], record["line"], record["col"], record["line"], record["col"] + 1))
         message = f"{record['message']}\n{where}" if record["message"] else f"in {kernel.name}\n{where}"
-        raise getattr(builtins, record["exc"])(message)
+        raise errors.python_exception(record["exc"])(message)
 
 
 def repeated(leaves: Iterable[types.Type], width: int) -> list[types.Type]:

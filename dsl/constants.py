@@ -17,6 +17,7 @@ from .errors import ClosureConstantError, KernelAttributeError, KernelNameError,
 from .syntax.loc import Loc
 
 if TYPE_CHECKING:
+    from .foreign import Foreign
     from .kernel import Kernel
 
 _MISSING: Any = object()
@@ -122,12 +123,19 @@ def _content(cell: CellType) -> Any:
 class Watch:
     """A fingerprint, and the places whose content it was made of."""
 
-    __slots__ = ("cells", "digest", "entries")
+    __slots__ = ("cells", "digest", "entries", "foreign")
 
-    def __init__(self, digest: str, entries: list[tuple[Any, str, Any]], cells: list[tuple[CellType, Any]]) -> None:
+    def __init__(
+        self,
+        digest: str,
+        entries: list[tuple[Any, str, Any]],
+        cells: list[tuple[CellType, Any]],
+        foreign: list[Foreign],
+    ) -> None:
         self.digest = digest
         self.entries = entries  # (dictionary, key, content)
         self.cells = cells
+        self.foreign = foreign  # the functions among them that are not of the language
 
     def unchanged(self) -> bool:
         """Whether each place still holds the very object that it held."""
@@ -162,6 +170,15 @@ def also_watch(kernel: Kernel, objects: Iterable[Any]) -> str:
     return scan.digest()
 
 
+def foreign_functions(kernel: Kernel, objects: Iterable[Any]) -> list[Foreign]:
+    """The foreign functions that a kernel and what a call brings along refer to; see `also_watch`."""
+    fingerprint(kernel)
+    scan = _Scan()
+    for value in objects:
+        scan.value(value, ())
+    return [*(kernel.watch.foreign if kernel.watch is not None else []), *scan.foreign]
+
+
 class _Scan:
     """One walk over a kernel and what it refers to, which writes down all that matters."""
 
@@ -172,10 +189,11 @@ class _Scan:
         self.seen: dict[int, int] = {}  # functions, by id
         self.owners: set[tuple[int, tuple[str, ...]]] = set()  # modules and classes, by id, with the words asked for
         self.keep: list[Any] = []  # what is known by id must live as long
+        self.foreign: list[Foreign] = []
 
     def run(self, kernel: Kernel) -> Watch:
         self.kernel(kernel)
-        return Watch(self.digest(), self.entries, self.cells)
+        return Watch(self.digest(), self.entries, self.cells, self.foreign)
 
     def digest(self) -> str:
         import hashlib
@@ -241,6 +259,9 @@ class _Scan:
             self.cls(value, words)
         elif kind.__name__ == "Kernel" and kind.__module__ == "dsl.kernel":
             self.kernel(value)
+        elif _is_foreign(value):
+            self.parts.append(f"foreign {value.identity()}")
+            self.foreign.append(value)
         elif _numpy_scalar(value):
             self.parts.append(f"scalar {value.dtype.str} {value.tobytes().hex()}")
         elif isinstance(value, _PLAIN):  # an IntEnum, say
@@ -315,6 +336,12 @@ def free_words(kernel: Kernel) -> tuple[str, ...]:
     code = kernel.fn.__code__
     own = {*code.co_varnames, *code.co_cellvars}
     return tuple(sorted(set(re.findall(r"[^\W\d]\w*", kernel.source.text)) - own))
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether a value is a `dsl.foreign.Foreign`, whose module need not be imported for the question."""
+    module = sys.modules.get("dsl.foreign")
+    return module is not None and isinstance(value, module.Foreign)
 
 
 def _path(value: Any) -> str:

@@ -17,7 +17,7 @@ from lowering.options import CpuOptions
 from . import checks, require, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled, classes, decode, encode
-from .constants import also_watch, fingerprint
+from .constants import also_watch, fingerprint, foreign_functions
 from .errors import CompileError, DifferentiationError, DslError
 from .kernel import Kernel
 from .modes import Mode
@@ -196,9 +196,21 @@ def _from_disk(name: str, request: Request) -> Compiled | None:
     if result is None:
         return None
     try:
-        return Compiled(meta, result, load(code, meta["entry"]))
+        return Compiled(meta, result, linked(load, code, meta["entry"], request))
     except LoweringError:
         return None  # it refers to a library that this process lacks: compiling anew says which
+
+
+def linked(load: Callable[..., Any], code: bytes, entry: str, request: Request) -> Any:
+    """The loaded code, with the addresses of the foreign functions that it calls."""
+    found = foreign_functions(request.kernel, _brought(argument.type for argument in request.arguments))
+    if not found:
+        return load(code, entry)
+    from .foreign import resolve
+
+    loaded = load(code, entry, resolve(found))
+    loaded.keep = found
+    return loaded
 
 
 def _compile(name: str, state: State, request: Request) -> Compiled:
@@ -210,7 +222,7 @@ def _compile(name: str, state: State, request: Request) -> Compiled:
     _show(state, request, module)
     try:
         code = cpu.compile(module, entry, cpu_options(state.options, meta["strict_aliasing"]))
-        loaded = cpu.load(code, entry)
+        loaded = linked(cpu.load, code, entry, request)
     except LoweringError as error:
         raise _as_ours(error, CompileError) from None
     encoded = encode(result, _known_classes(request))

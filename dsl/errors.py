@@ -55,6 +55,18 @@ def excerpt(loc: Loc) -> str:
     return f"{text}\n   |  {code}\n   |  {pad}{'^' * width}"
 
 
+def python_exception(name: str) -> type[Exception]:
+    """The class of an exception that a kernel raises at run time: one of Python's, or NumPy's LinAlgError."""
+    if name == "LinAlgError":
+        from numpy.linalg import LinAlgError
+
+        return LinAlgError
+    import builtins
+
+    found: type[Exception] = getattr(builtins, name)
+    return found
+
+
 class DslError(Exception):
     """Base of all errors of this package. `str()` is the whole message; its parts are attributes."""
 

@@ -5,7 +5,9 @@ The front-end knows them by name and module; here they only have to give the sam
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 T = TypeVar("T")
 
@@ -44,3 +46,24 @@ def fma(x: float, y: float, z: float) -> float:
         return float(exact) if exact else x * y + z  # which has the sign of zero right
     except OverflowError:
         return math.inf if exact > 0 else -math.inf
+
+
+def logdet(a: Any) -> Any:
+    """The logarithm of the magnitude of a matrix's determinant, log |det a|: `np.linalg.slogdet(a)[1]`.
+
+    `a` has shape (n, n), float64 or float32 (or integers, which become float64). Of a singular matrix it is -inf. Its
+    derivative is a⁻ᵀ (Giles 2008, 2.2.4).
+    """
+    return np.linalg.slogdet(a)[1]
+
+
+def solve_triangular(a: Any, b: Any, trans: int | str = 0, lower: bool = False, unit_diagonal: bool = False) -> Any:
+    """The solution x of a x = b (`trans` 0 or "N") or aᵀ x = b (1 or "T"), where of `a` only a triangle is read.
+
+    `a` has shape (n, n); the triangle is the upper one, or the lower one; with `unit_diagonal` its diagonal counts as
+    ones and is not read either. `b` has shape (n,) or (n, k), as the result. A zero on the diagonal raises a
+    LinAlgError. The same as `scipy.linalg.solve_triangular`, which kernels may call as well.
+    """
+    from scipy.linalg import solve_triangular
+
+    return solve_triangular(a, b, trans=trans, lower=lower, unit_diagonal=unit_diagonal)

@@ -261,7 +261,7 @@ def _from_disk(name: str, request: Request) -> Halves | None:
         if result is None:
             return None
         try:
-            found.append((meta, result, load(code, meta["entry"])))
+            found.append((meta, result, driver.linked(load, code, meta["entry"], request)))
         except LoweringError:
             return None
     return Halves(request, *found)
@@ -279,7 +279,7 @@ def _compile(name: str, state: driver.State, request: Request) -> Halves:
         driver._show(state, request, text)
         try:
             code = cpu.compile(text, meta["entry"], driver.cpu_options(state.options, True))
-            loaded = cpu.load(code, meta["entry"])
+            loaded = driver.linked(cpu.load, code, meta["entry"], request)
         except LoweringError as error:
             raise driver._as_ours(error, CompileError) from None
         if encoded is not None:

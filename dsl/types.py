@@ -74,6 +74,13 @@ class Scalar(Type):
     def __call__(self, value: Any = 0) -> Any:
         return self.dtype.type(value)
 
+    def __getitem__(self, axes: slice | tuple[slice, ...]) -> ArrayType:
+        """The type of arrays of these: `dsl.float64[:]` has one dimension, `dsl.float64[:, :]` two."""
+        axes = axes if isinstance(axes, tuple) else (axes,)
+        if not all(isinstance(axis, slice) and axis == slice(None) for axis in axes):
+            raise TypeError(f"an array type is written {self}[:] or {self}[:, :], with a colon for each dimension")
+        return ArrayType(self, len(axes))
+
     def __str__(self) -> str:
         return self.name
 

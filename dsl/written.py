@@ -59,13 +59,25 @@ class _Functions:
         self.known: dict[str, list[bool] | None] = {}
 
     def written(self, name: str) -> list[bool] | None:
-        """None where there is no body to look into (or it is being looked into: recursion)."""
+        """None where nothing is known: the function is being looked into, which is recursion."""
         if name not in self.known:
             self.known[name] = None
             function = self.functions.get(name)
             if function is not None and len(function.regions[0].blocks):
                 self.known[name] = _Function(self, function).arguments()
+            elif function is not None:
+                self.known[name] = _declared(function)
         return self.known[name]
+
+
+def _declared(function: ir.Operation) -> list[bool]:
+    """What a declaration says: all arrays may be written but those marked as `llvm.readonly`."""
+    inputs = ir.TypeAttr(function.attributes["function_type"]).value.inputs
+    marks: list[Any] = [{}] * len(inputs)
+    if "arg_attrs" in function.attributes:
+        marks = [ir.DictAttr(a) for a in ir.ArrayAttr(function.attributes["arg_attrs"])]
+    memrefs = (ir.MemRefType, ir.UnrankedMemRefType)
+    return ["llvm.readonly" not in mark for type_, mark in zip(inputs, marks) if isinstance(type_, memrefs)]
 
 
 class _Function:

@@ -42,10 +42,11 @@ class Loaded:
     the GIL. Don't let go of the object while a call is running.
     """
 
-    __slots__ = ("_tracker", "address", "function")
+    __slots__ = ("_tracker", "address", "function", "keep")
 
     def __init__(self, address: int, tracker: int):
         self.address, self._tracker = address, tracker
+        self.keep: object = None  # what must live as long: the owners of what the code calls, say
         self.function = _PROTOTYPE(address)
 
     def call(self, slots: int) -> None:

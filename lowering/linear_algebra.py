@@ -4,15 +4,16 @@ A module calls them by name, of which the last part is the element type, f64 or 
 that are declared and have none. With m for `memref<?x?xT, strided<[?, ?], offset: ?>>`:
 
     @dsl.blas.gemm.T(c: m, a: m, b: m, sign: i64)       c += sign · a b       (small products in loops)
-    @dsl.blas.trsm.T(a: m, x: m, lower: i1, unit: i1)   x := a⁻¹ x, of a only a triangle, with ones on its diagonal
+    @dsl.blas.trsm.T(x: m, a: m, lower: i1, unit: i1)   x := a⁻¹ x, of a only a triangle, with ones on its diagonal
                                                         if unit
     @dsl.lapack.lu.T(lu: m, pivots: memref<?xi32>, a: m) -> i64                 lu := a's factors
-    @dsl.lapack.lu_solve.T(lu, pivots, a: m, x: m, transposed: i1)              x := a⁻¹ x or a⁻ᵀ x
+    @dsl.lapack.lu_solve.T(x: m, lu, pivots, a: m, transposed: i1)              x := a⁻¹ x or a⁻ᵀ x
     @dsl.lapack.lu_det.T(lu, pivots, a: m) -> T                                 the determinant
     @dsl.lapack.lu_logdet.T(lu, pivots, a: m) -> (T, T)                         its sign, and the logarithm of its size
     @dsl.lapack.cholesky.T(l: m, a: m) -> i64           l := a's factor, with zeros above; reads a's lower triangle
 
-The rows of lu and l are contiguous. The i64 is LAPACK's info: not 0 if a is singular, or not positive definite.
+What is written comes first. The rows of lu and l are contiguous. The i64 is LAPACK's info: not 0 if a is singular, or
+not positive definite.
 Functions that work on factors take the matrix too, and do not read it: derivatives refer to it. Arguments fit and do
 not overlap; the caller has seen to it.
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import os
 import re
-from functools import lru_cache
+from functools import cache
 
 from mlir.ir import InsertionPoint, Module
 from mlir.passmanager import PassManager
@@ -30,9 +31,9 @@ from .rewriting import functions, symbol_name
 
 PREFIXES = ("dsl.blas.", "dsl.lapack.")
 _LETTERS = {"f64": "d", "f32": "s"}
-# From so many multiplications on, a product is BLAS's: below, its call takes longer than the loops. (Measured: equal at
-# matrices of 12 by 12 with run-time sizes.)
-_GEMM = 2000
+# From so many multiplications on, a product is BLAS's; below, its call takes longer than the loops. (Measured: equal at
+# 9 by 9 by 9, f64 and f32.)
+_GEMM = 1000
 
 
 def link(module: Module, text: str) -> str:
@@ -56,7 +57,7 @@ def link(module: Module, text: str) -> str:
     return str(module)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _library(element: str) -> str:
     """The library for one element type, its inner helpers inlined: a function may return a matrix or a copy of it, and
     who owns that is known only where both are in sight.

@@ -73,7 +73,8 @@ def _pointer(call: Operation, array: Value) -> Value:
     if type.affine_map != AffineMap.get_identity(type.rank):
         base = MemRefType.get([], type.element_type)
         parts = emit("memref.extract_strided_metadata", [base, *[index] * (1 + 2 * type.rank)], array)
-        size = emit("arith.constant", [index], value=IntegerAttr.get(index, element_bytes(type.element_type))).results[0]
+        width = IntegerAttr.get(index, element_bytes(type.element_type))
+        size = emit("arith.constant", [index], value=width).results[0]
         offset = emit("arith.muli", [index], parts.results[1], size).results[0]
         address = emit("arith.addi", [index], address, offset).results[0]
     return emit("arith.index_cast", [_word(array.type)], address).results[0]

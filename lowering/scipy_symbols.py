@@ -32,7 +32,9 @@ def _address(module: str, function: str) -> int:
         capsules = import_module(f"scipy.linalg.{module}").__pyx_capi__
     except ImportError as error:
         raise LoweringError(
-            f"the code calls {function} of SciPy's {module}, which can't be imported: {error}", None, "pip install scipy"
+            f"the code calls {function} of SciPy's {module}, which can't be imported: {error}",
+            None,
+            "pip install scipy",
         ) from None
     if function not in capsules:
         raise LoweringError(f"SciPy's {module} has no {function}", None, "install a newer SciPy")

@@ -9,8 +9,9 @@ from mlir import ir
 
 from .. import errors, types
 from ..annotations import Annotation
+from ..foreign import Foreign
 from ..syntax import nodes
-from . import arrays, casts, derivatives, mathlib, scalars
+from . import arrays, casts, derivatives, foreign, mathlib, scalars
 from .derivatives import Derivatives
 from .scope import ObjectValue, StructValue
 from .structs import spelling
@@ -133,6 +134,8 @@ class Calls(Derivatives):
         row = mathlib.find(function)
         if row is not None:
             return mathlib.call(self.b, row, args, kwargs)
+        if isinstance(function, Foreign):
+            return foreign.call(self.b, function, args, kwargs)
         if types.is_struct_class(function):
             return self.construct(
                 function, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}

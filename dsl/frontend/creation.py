@@ -280,7 +280,11 @@ def linspace(
 def eye(b: Builder, n: Value, m: Value | None = None, dtype: Value | None = None) -> Value:
     """np.eye: ones on the diagonal."""
     kind = dtype_of(b, dtype, types.float64)
-    sizes = [_size_of(b, n), _size_of(b, n if m is None else m)]
+    return identity_matrix(b, [_size_of(b, n), _size_of(b, n if m is None else m)], kind)
+
+
+def identity_matrix(b: Builder, sizes: list[Size], kind: types.Scalar) -> Value:
+    """A new matrix with ones on the diagonal."""
     result = allocate(b, kind, sizes)
 
     def body(indices: Indices) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import errors, types
+from .. import errors, functions, types
 from ..functions import fma
-from . import casts, complexes, compositions, creation, elementwise, linalg, reductions, scalars
+from . import casts, complexes, compositions, creation, dense, elementwise, linalg, reductions, scalars
 from .elementwise import is_array
 from .math_functions import FUNCTIONS, Entry, cast_function
 from .memory import array_type
@@ -26,7 +26,14 @@ from .operations import Function, scalar_call
 from .scalars import describe
 from .values import Builder, TupleValue, Value, constant
 
-_MODULES: dict[str, Any] = {"math": python_math, "cmath": cmath, "np": np, "builtins": builtins}
+_MODULES: dict[str, Any] = {
+    "math": python_math,
+    "cmath": cmath,
+    "np": np,
+    "builtins": builtins,
+    "linalg": np.linalg,
+    "dsl": functions,
+}
 
 
 class Row:
@@ -332,6 +339,13 @@ _OWN: dict[str, Callable[..., Value]] = {
     "np.ravel": _arrays("ravel"),
     "np.transpose": _arrays("transpose"),
     "np.expand_dims": _expand_dims,
+    "linalg.solve": dense.solve,
+    "linalg.inv": dense.inv,
+    "linalg.det": dense.det,
+    "linalg.slogdet": dense.slogdet,
+    "linalg.cholesky": dense.cholesky,
+    "dsl.logdet": dense.logdet,
+    "dsl.solve_triangular": dense.solve_triangular,
 }
 
 
@@ -367,7 +381,13 @@ def find(python_object: Any) -> Row | None:
         return None
     if row is None and getattr(python_object, "__name__", "") == "bfloat16":
         return _by_object()[types.bfloat16]
+    if row is None and getattr(python_object, "__name__", "") == "solve_triangular" and _is_scipy(python_object):
+        return _rows()["dsl.solve_triangular"]
     return row
+
+
+def _is_scipy(function: Any) -> bool:
+    return (getattr(function, "__module__", None) or "").startswith("scipy.linalg.")
 
 
 def by_name(name: str) -> Row | None:

@@ -25,7 +25,7 @@ arrays then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -310,8 +310,12 @@ class Builder:
 
     # --- C functions
 
-    def declare(self, name: str, params: list[IrType], results: list[IrType]) -> None:
-        """Make sure that the module has a private declaration of a C function."""
+    def declare(
+        self, name: str, params: list[IrType], results: list[IrType], readonly: Sequence[int] = (), **attributes: Any
+    ) -> None:
+        """Make sure that the module has a private declaration of a C function, which writes none of the `readonly`
+        arrays among its parameters.
+        """
         type_ = ir.FunctionType.get(params, results)
         if name not in self.shared.declared:
             with ir.InsertionPoint(self.shared.module.body):
@@ -321,10 +325,15 @@ class Builder:
                         "sym_name": ir.StringAttr.get(name),
                         "function_type": ir.TypeAttr.get(type_),
                         "sym_visibility": ir.StringAttr.get("private"),
+                        "arg_attrs": _argument_attributes(len(params), readonly),
+                        **attributes,
                     },
                     regions=1,
                 )
             self.shared.declared[name] = type_
+        elif self.shared.declared[name] != type_:
+            found = f"{self.shared.declared[name]} and as {type_}"
+            raise self.error(f"a kernel calls {name} as {found}", "give one of the functions another name")
 
     def call_c(self, name: str, args: list[IrValue], result: IrType) -> IrValue:
         """Call a C function, declaring it."""
@@ -332,3 +341,8 @@ class Builder:
         return ir.Operation.create(
             "func.call", [result], args, attributes={"callee": ir.FlatSymbolRefAttr.get(name)}
         ).result
+
+
+def _argument_attributes(count: int, readonly: Sequence[int]) -> ir.Attribute:
+    marked = ir.DictAttr.get({"llvm.readonly": ir.UnitAttr.get()})
+    return ir.ArrayAttr.get([marked if k in readonly else ir.DictAttr.get({}) for k in range(count)])

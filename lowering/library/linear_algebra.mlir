@@ -177,7 +177,7 @@ func.func private @dsl.operand.$T(%a: !m) -> (!m, i32, i8) {
 
 // --- triangular systems
 
-func.func private @dsl.blas.trsm.$T(%a: !m, %x: !m, %lower: i1, %unit: i1) {
+func.func private @dsl.blas.trsm.$T(%x: !m, %a: !m, %lower: i1, %unit: i1) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %one = arith.constant 1 : i8
@@ -257,7 +257,7 @@ func.func private @dsl.lapack.lu.$T(%lu: !m, %pivots: memref<?xi32>, %a: !m) -> 
   return %result : i64
 }
 
-func.func private @dsl.lapack.lu_solve.$T(%lu: !m, %pivots: memref<?xi32>, %a: !m, %x: !m, %transposed: i1) {
+func.func private @dsl.lapack.lu_solve.$T(%x: !m, %lu: !m, %pivots: memref<?xi32>, %a: !m, %transposed: i1) {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %n = memref.dim %x, %c0 : !m

@@ -7,7 +7,6 @@ copies, so that writes to them are seen.
 
 from __future__ import annotations
 
-import builtins
 import ctypes
 from typing import Any
 
@@ -16,6 +15,7 @@ from mlir import ir
 from mlir.dialects import arith, func, memref, scf
 
 from dsl import types
+from dsl.errors import python_exception
 from dsl.frontend import memory
 from dsl.frontend.values import Builder, Shared, Value
 from dsl.syntax.loc import Loc
@@ -102,7 +102,7 @@ class Compiled:
             at += 3 + 2 * type_.ndim if isinstance(type_, types.ArrayType) else 1 + (type_.kind == "c")
         if error[0]:
             record = self.records[error[0] - 1]
-            raise getattr(builtins, record.exc)(record.message)
+            raise python_exception(record.exc)(record.message)
         if self.several:
             return results
         return results[0] if results else None

@@ -17,7 +17,7 @@ TYPES = {
     "blas.gemm": f"({M}, {M}, {M}, i64) -> ()",
     "blas.trsm": f"({M}, {M}, i1, i1) -> ()",
     "lapack.lu": f"({M}, memref<?xi32>, {M}) -> i64",
-    "lapack.lu_solve": f"({M}, memref<?xi32>, {M}, {M}, i1) -> ()",
+    "lapack.lu_solve": f"({M}, {M}, memref<?xi32>, {M}, i1) -> ()",
     "lapack.lu_det": f"({M}, memref<?xi32>, {M}) -> T",
     "lapack.lu_logdet": f"({M}, memref<?xi32>, {M}) -> (T, T)",
     "lapack.cholesky": f"({M}, {M}) -> i64",
@@ -102,7 +102,7 @@ def test_triangular(element, how, other):
                 given = t + np.diag(np.full(n, np.nan, t.dtype) if unit else np.diag(a))
                 expected = np.linalg.solve(t.astype(float) + (np.eye(n) if unit else np.diag(np.diag(a))), x)
                 given[(np.triu_indices if lower else np.tril_indices)(n, 1 if lower else -1)] = np.nan
-                library("blas.trsm", element)(laid_out(given, how), x, lower, unit)
+                library("blas.trsm", element)(x, laid_out(given, how), lower, unit)
                 np.testing.assert_allclose(x, expected, atol=10 * TOLERANCE[element])
 
 
@@ -117,7 +117,7 @@ def test_solve(element, how):
         for transposed in (False, True):
             b = rng.standard_normal((n, k)).astype(DTYPE[element])
             x = laid_out(b.copy(), how)
-            library("lapack.lu_solve", element)(lu, pivots, a, x, transposed)
+            library("lapack.lu_solve", element)(x, lu, pivots, a, transposed)
             expected = np.linalg.solve((a.T if transposed else a).astype(float), b)
             np.testing.assert_allclose(x, expected, atol=10 * TOLERANCE[element])
 

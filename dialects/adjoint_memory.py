@@ -36,6 +36,19 @@ class MemoryAdjoints:
         def take(self, old: Value) -> Value | None: ...
         def take_or_zero(self, old: Value) -> Value: ...
 
+    def seed_memory(self, memref: Value, seeds: list[Value], scope: ReverseScope) -> None:
+        """The cotangent of a returned memref is given in `seeds`: added to the shadow, and zero from then on."""
+        shadows = self.shadow(memref, scope) if self.activity.memory(memref) else [None] * len(seeds)
+        for seed, shadow in zip(seeds, shadows, strict=True):
+
+            def move(indices: list[Value], seed: Value = seed, shadow: Value | None = shadow) -> None:
+                cotangent = self.b.load(seed, indices)
+                if shadow is not None:
+                    self.b.store(self.b.add(self.b.load(shadow, indices), cotangent), shadow, indices)
+                self.b.store(self.b.zero(cotangent.type), seed, indices)
+
+            self.b.for_each(seed, move)
+
     def reverse_memref_load(self, op: Operation, scope: ReverseScope) -> None:
         cotangent = self.take(op.results[0])
         if cotangent is None:

@@ -7,6 +7,8 @@ takes the last value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mlir.ir import (
     IndexType,
     InsertionPoint,
@@ -21,7 +23,7 @@ from mlir.ir import (
     Value,
 )
 
-from .builder import Builder, operation, walk
+from .builder import Builder, operation, operations, walk
 from .copier import add_block
 from .findings import STACK
 
@@ -43,23 +45,32 @@ def pushed_type(init: Operation) -> Type:
     return IntegerType.get_signless(1)
 
 
-def lower_caches(function: Operation) -> None:
-    """Replace every cache op in `function`."""
-    inits = [op for op in walk(function) if op.name == "autodiff.init"]
-    for init in inits:
-        builder = Builder(InsertionPoint(init), init.location)
-        cache = _Cache(builder, pushed_type(init))
-        for user in [operation(use.owner) for use in init.results[0].uses]:
-            with builder.at(InsertionPoint(user), user.location):
-                if user.name == "autodiff.push":
-                    cache.push(user.operands[1])
-                else:
-                    user.results[0].replace_all_uses_with(cache.pop())
-            user.erase()
-        last = list(init.block.operations)[-1]
+def lower_caches(function: Operation, end: Callable[[Operation], Operation | None] | None = None) -> None:
+    """Replace every cache op in `function`.
+
+    `end` says before which op the cache made by an `autodiff.init` is freed, None: by somebody else. It ends with the
+    block that it is made in if nothing is said.
+    """
+    for init in [op for op in walk(function) if op.name == "autodiff.init"]:
+        lower_cache(init, end(init) if end is not None else operations(init.block)[-1])
+
+
+def lower_cache(init: Operation, last: Operation | None) -> list[Value]:
+    """Replace the ops of one cache, which is freed before `last`. Returns its cells: of the buffer, of the count."""
+    builder = Builder(InsertionPoint(init), init.location)
+    cache = _Cache(builder, pushed_type(init))
+    for user in [operation(use.owner) for use in init.results[0].uses]:
+        with builder.at(InsertionPoint(user), user.location):
+            if user.name == "autodiff.push":
+                cache.push(user.operands[1])
+            else:
+                user.results[0].replace_all_uses_with(cache.pop())
+        user.erase()
+    if last is not None:
         with builder.at(InsertionPoint(last), init.location):
             cache.free()
-        init.erase()
+    init.erase()
+    return [cache.cell, cache.count]
 
 
 class _Cache:

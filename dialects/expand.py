@@ -101,10 +101,13 @@ def _reverse(
         builder.op("autodiff.turn")
     returned = list(operations(entry)[-1].operands)
     results = sweep.values(returned) if request.primal else []
+    root = reverse.root(sweep, block)
     for value, kind in zip(returned, request.returns, strict=True):
         if kind == "active":
             reverse.add(value, seeds.pop(0))
-    reverse.block(reverse.root(sweep, block))
+        elif kind != "const":
+            reverse.seed_memory(value, [seeds.pop(0) for _ in range(request.width)], root)
+    reverse.block(root)
     for argument, kind in zip(entry.arguments, request.activity, strict=True):
         if kind == "active":
             results.append(reverse.take_or_zero(argument))

@@ -59,6 +59,10 @@ class MemoryForms(Copier):
     def copy_memref_prefetch(self, op: Operation) -> None:
         """Says nothing about values."""
 
+    def copy_memref_assume_alignment(self, op: Operation) -> None:
+        """Dropped: shadows need not lie as their primals do."""
+        self.map.update(zip(op.results, self.values(op.operands), strict=True))
+
     def copy_memref_distinct_objects(self, op: Operation) -> None:
         self.map.update(zip(op.results, self.values(op.operands), strict=True))
 

@@ -22,7 +22,7 @@ from .expand import derivative
 from .findings import LoopPlan, Taped
 from .prepare import prepare
 from .request import Request
-from .split import split
+from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
 from .upstream import run
 from .within import settle
@@ -40,8 +40,8 @@ class Expansion:
     function: str
     taped: list[Taped] = field(default_factory=list)
     loops: list[LoopPlan] = field(default_factory=list)
-    #: Split mode: the types of what @function.augment gives last, and @function.pullback takes last.
-    tape: list[str] = field(default_factory=list)
+    #: Split mode: what @function.augment gives last, and @function.pullback takes last.
+    tape: Tape = field(default_factory=Tape)
 
 
 def differentiate(module: Module, rules: RuleSource | None = None) -> list[Expansion]:
@@ -94,10 +94,7 @@ def _expand(module: Module, declaration: Operation, request: Request, rules: Rul
     if request.public:
         declaration.attributes["sym_visibility"] = StringAttr.get("public")
     remove_dead_code(declaration, request.unneeded(declaration))
-    tape: list[str] = []
-    if request.split:
-        lower_caches(declaration)
-        tape = split(declaration, request)
+    tape = split(declaration, request) if request.split else Tape()
     return Expansion(request, name, found.taped, found.loops, tape)
 
 

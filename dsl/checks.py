@@ -96,9 +96,6 @@ def _mode(mode: Any, thunk: bool) -> None:
             None,
             "write fwd, rev = dsl.autodiff_thunk(mode, f, ...), or use dsl.Reverse or dsl.ReverseWithPrimal",
         )
-    if mode.width > 1:
-        what = f"{mode!r}: several cotangents at once are not there yet in split mode"
-        raise NotYetSupported(what, None, "use width 1")
     if mode.holomorphic:
         raise NotYetSupported(
             f"{mode!r} is not there yet", None, "take .real of what is differentiated, or use dsl.Forward"
@@ -147,6 +144,15 @@ def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, a
         _refuse_activity(
             kernel, f"different widths in one call ({found})", "give each argument the same number of shadows"
         )
+    for name, annotated in zip(params, args):
+        if mode.width and isinstance(annotated, SHADOWED) and annotated.width != mode.width:
+            _refuse_activity(
+                kernel,
+                f"`{name}` has {annotated.width} shadows, the mode {mode!r} asks for {mode.width}",
+                f"write BatchDuplicated({name}, (d{name}, ...)) with so many shadows"
+                if mode.width > 1
+                else f"write Duplicated({name}, d{name})",
+            )
     for index, annotated in enumerate(args):
         if not mode.reverse and isinstance(annotated, Active):
             _refuse_activity(
@@ -156,7 +162,7 @@ def _annotations(kernel: Kernel, mode: Mode, returns: type[Annotation] | None, a
             )
     if returns is not None:
         _returns(kernel, mode, returns)
-    if returns in BATCHES and not any(isinstance(a, BATCHES) for a in args):
+    if returns in BATCHES and mode.width < 2 and not any(isinstance(a, BATCHES) for a in args):
         _refuse_activity(
             kernel,
             f"the result is {returns.__name__}, but no argument has several shadows",
@@ -180,14 +186,16 @@ def _returns(kernel: Kernel, mode: Mode, returns: type[Annotation]) -> None:
     if returns is Annotation or returns.__name__.startswith("_"):
         _refuse_activity(kernel, f"the result is annotated {name}", "write Active, Duplicated or Const")
     if mode.reverse:
-        if returns in (Active, Const):
+        if returns in (Active, Const) or (mode.split and returns not in MIXED):
             return
+        hint = "write Active for a scalar; for an array let the kernel write into an argument `y`, and pass "
         _refuse_activity(
             kernel,
             f"the result is annotated {name} in {'split' if mode.split else 'combined'} reverse mode, "
-            + ("which is not there yet" if mode.split else "where its shadow could not be given"),
-            "write Active for a scalar; for an array let the kernel write into an argument `y`, "
-            "and pass Duplicated(y, dy) with dy as the seed",
+            "where its shadow could not be given",
+            "write Duplicated for arrays, Active for a scalar"
+            if mode.split
+            else hint + "Duplicated(y, dy) with dy as the seed; or use dsl.autodiff_thunk with ReverseSplitWithPrimal",
         )
     if returns is Active:
         _refuse_activity(kernel, "the result is Active in forward mode", "write Duplicated: its tangent is returned")
@@ -203,6 +211,15 @@ def check_result(request: Request, result: types.Type) -> None:
     if mode is None or not mode.reverse or returns is Const:
         return
     floats = [leaf for leaf in types.leaves(result) if _kind(leaf) in "fc"]
+    if returns is not None and "Duplicated" in returns.__name__:
+        if not floats or any(isinstance(leaf, types.Scalar) for leaf in floats):
+            _refuse_activity(
+                kernel,
+                f"the result is {returns.__name__}, but it is {result}"
+                + (": a number has no shadow to be filled" if floats else ", which has no derivative"),
+                "write Active for a scalar, Const for what has no derivative; numbers beside arrays go into an array",
+            )
+        return
     if isinstance(result, types.Scalar):
         if result.kind == "c":
             _refuse_activity(
@@ -222,8 +239,9 @@ def check_result(request: Request, result: types.Type) -> None:
             kernel,
             f"the result is {result}: reverse mode differentiates a scalar",
             "the derivative of an array is a jacobian: for its product with dy let the kernel write into an argument "
-            "`y` and pass Duplicated(y, dy), for its columns use dsl.Forward; if the result does not matter, annotate "
-            "it Const",
+            "`y` and pass Duplicated(y, dy)"
+            + (", or annotate the result Duplicated" if mode.split else "")
+            + ", for its columns use dsl.Forward; if the result does not matter, annotate it Const",
         )
     _refuse_activity(
         kernel,

@@ -47,10 +47,10 @@ def add(
             given.append((type_, 1))
             if kind.startswith("duplicated"):
                 given += _tangents(type_, width)
-        seeds = [t for t, kind in zip(outputs, result_activities, strict=True) if reverse and kind == "active"]
-        own = len(seeds) - sum(kind == "active" for kind in result_activities[len(outputs) - len(writebacks) :])
-        ones = [_wide(t, width) for t in seeds[:own]]
-        passed = [(t, width) for t in seeds[own:]]
+        own = len(outputs) - len(writebacks)
+        kinds = list(zip(outputs, result_activities, strict=True))
+        ones = [_wide(t, n) for t, kind in kinds[:own] if reverse and kind != "const" for t, n in _tangents(t, width)]
+        passed = [(t, width) for t, kind in kinds[own:] if reverse and kind == "active"]
         cell = [(inputs[-1], 1)] if error else []
 
         results: list[tuple[ir.Type, int]] = [(t, 1) for t in outputs] if primal else []

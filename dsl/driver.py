@@ -309,7 +309,8 @@ def _asked(state: State, request: Request) -> Asked:
     returns = result_activity(mode, request.returns, result).__name__.lower()
     returns = "duplicated" if "duplicated" in returns else returns
     # What the kernel puts into fields is part of its effect, wanted value or not.
-    primal = mode.primal or bool(writebacks)
+    # In split mode the shadow of what is returned is made like it.
+    primal = mode.primal or bool(writebacks) or (mode.split and returns == "duplicated")
     checks.check_writebacks(request, writebacks)
     with module.context, Location.unknown():
         args = (request, result, returns, writebacks, bool(lowered.errors), primal)

@@ -12,12 +12,14 @@ import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import numpy as np
+
 from . import driver, require, types
 from .arrays import check_structs, check_written
-from .compiled import Compiled, decode, encode
+from .compiled import Compiled, decode, encode, seeds
 from .errors import ArgumentError, CompileError
 from .packing import scalar_words, words
-from .request import Leaf, Request
+from .request import Leaf, Request, is_continuous
 from .runner import MISS, Runner, Writer, made
 from .structs import holds_mutable
 from .tape import Tape, TapePart
@@ -88,7 +90,10 @@ class Halves:
         self.kernel, self.key = request.kernel, request.key()
         self.parts = tuple(TapePart(*part) for part in meta["tape"])
         self.words = sum(part.words for part in self.parts)
+        self.blocks: int | None = meta["blocks"]  # the part that lists blocks
+        self.keeps_arguments: bool = meta["keeps_arguments"]  # whether the tape points to arguments
         self.seeded: bool = meta["returns"] == "active"
+        self.shadowed: bool = meta["returns"] == "duplicated"
         first, second = _Augment(*augment), _Pullback(*pullback)
         self.result = first.result
         self.forward = Calls(first, lambda asked, guarded: made(_AugmentWriter(asked, self, first, guarded)))
@@ -104,13 +109,7 @@ class _AugmentWriter(Writer):
         self.more_results = halves.words
 
     def _run(self, argument_words: int, results: list[types.Type]) -> None:
-        cell = 5 if self.compiled.errors else 0
-        first = at = argument_words + cell
-        arrays = []
-        for leaf in results:
-            if isinstance(leaf, types.ArrayType):
-                arrays.append(at - first)
-            at += words(leaf)
+        at = argument_words + (5 if self.compiled.errors else 0) + sum(map(words, results))
         halves, call = self.halves, self.compiled.call
 
         def augment(buffer: Any, address: int) -> tuple[int, Tape | None]:
@@ -118,10 +117,7 @@ class _AugmentWriter(Writer):
             if status:
                 return status, None
             raw = bytes(buffer)
-            tape = Tape(halves, raw[: 8 * argument_words], raw[8 * at : 8 * (at + halves.words)])
-            if arrays:
-                tape.own_copies({buffer[first + k] for k in arrays})
-            return 0, tape
+            return 0, Tape(halves, raw[: 8 * argument_words], raw[8 * at : 8 * (at + halves.words)])
 
         self.names["augment"] = augment
         self.line("status, tape = augment(buffer, address)")
@@ -130,7 +126,23 @@ class _AugmentWriter(Writer):
         return ""
 
     def _outputs(self, gradients: str) -> str:
-        return f"tape, {'primal' if self.request.mode and self.request.mode.primal else 'None'}, None"
+        mode, returns = self.request.mode, self.request.returns
+        primal = mode is not None and mode.primal and not (returns and returns.__name__.endswith("NoNeed"))
+        return f"tape, {'primal' if primal else 'None'}, {self._shadows() if self.halves.shadowed else 'None'}"
+
+    def _shadows(self) -> str:
+        """Zeros like the arrays that are returned, which the tape keeps: their expression, in the result's form."""
+        self.names["zeros"] = np.zeros
+        result = self.halves.result
+        lanes: list[list[str]] = [[] for _ in range(self.request.width)]
+        for k, leaf in enumerate(types.leaves(result)):
+            if is_continuous(leaf):
+                for lane, names in enumerate(lanes):
+                    names.append(f"s{k}_{lane}")
+                    self.line(f"s{k}_{lane} = zeros(r{k}.shape, r{k}.dtype)")
+        each = [name for group in zip(*lanes) for name in group]
+        self.line(f"tape.shadows = ({''.join(name + ', ' for name in each)})")
+        return self._batch([self._tree(result, iter(names), True) for names in lanes])
 
 
 class _PullbackWriter(Writer):
@@ -142,27 +154,35 @@ class _PullbackWriter(Writer):
         self.trailing = ("seed", "tape") if halves.seeded else ("tape",)
 
     def _seeds(self) -> None:
+        result = self.halves.result
+        self.shadows_at = sum(map(_format_words, self.formats))
         if self.halves.seeded:
-            result = self.halves.result
             assert isinstance(result, types.Scalar)
-            self._pack(result, scalar_words(result, "seed"))
+            if self.request.batched:
+                self.guard(f"len(seed) != {self.request.width}")
+            for lane in range(self.request.width):
+                name = f"seed[{lane}]" if self.request.batched else "seed"
+                self._pack(result, scalar_words(result, name))
+        elif self.halves.shadowed:
+            count = sum(words(leaf) for leaf in types.leaves(result) if is_continuous(leaf))
+            self.formats.append(f"{8 * count * self.request.width}x")
         super()._seeds()
         self.tape_at = sum(map(_format_words, self.formats))
         if self.halves.words:
             self.formats.append(f"{8 * self.halves.words}x")
 
     def _run(self, argument_words: int, results: list[types.Type]) -> None:
-        call, at = self.compiled.call, 8 * self.tape_at
-        layout = _Layout(self.request)
+        call, at, shadows_at = self.compiled.call, 8 * self.tape_at, 8 * self.shadows_at
+        layout = _Layout(self.request, self.halves.keeps_arguments)
 
         def pullback(buffer: Any, address: int, tape: Tape) -> int:
             layout.resume(buffer, tape.arguments)
+            seeds = b"".join(map(_described, tape.shadows))
             taken = tape.take()
+            ctypes.memmove(address + shadows_at, seeds, len(seeds))
             ctypes.memmove(address + at, taken, len(taken))
             status: int = call(address)
-            # A pullback that ended early may or may not have freed the buffers that it pops from: better lost than
-            # freed twice.
-            tape.release(taken, inner=False)
+            tape.release(taken)
             return status
 
         self.names["pullback"] = pullback
@@ -172,6 +192,12 @@ class _PullbackWriter(Writer):
         return f"({gradients},)"
 
 
+def _described(array: np.ndarray) -> bytes:
+    """The words of an array of ours, which is contiguous."""
+    strides = (stride // array.itemsize for stride in array.strides)
+    return struct.pack(f"={3 + 2 * array.ndim}q", *2 * (array.ctypes.data,), 0, *array.shape, *strides)
+
+
 def _format_words(format_: str) -> int:
     return struct.calcsize("=" + format_) // 8
 
@@ -179,19 +205,22 @@ def _format_words(format_: str) -> int:
 class _Layout:
     """Where the arguments' numbers and shapes are in the slots, and which of them a pullback must find as they were."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, keeps_arguments: bool) -> None:
         self.kernel = request.kernel
         changeable = request.overwritten()
         self.numbers: list[tuple[int, int, Leaf]] = []  # first word, words
-        self.arrays: list[tuple[int, int, Leaf, bool]] = []  # first word, rank, whether it must be the same array
+        self.arrays: list[tuple[int, int, Leaf, str]] = []  # first word, rank, why it must be the same array
         at = 0
         for k, leaf in enumerate(request.leaves()):
             if isinstance(leaf.type, types.Scalar):
                 self.numbers.append((at, words(leaf.type), leaf))
             else:
-                fixed = changeable is not None and k not in changeable
+                kept = _KEPT if keeps_arguments else ""
+                fixed = kept or (_DECLARED if changeable is not None and k not in changeable else "")
                 self.arrays.append((at, leaf.type.ndim, leaf, fixed))
-            at += words(leaf.type) * (2 if leaf.shadowed else 1)
+                for lane in range(request.width if leaf.shadowed and kept else 0):
+                    self.arrays.append((at + (1 + lane) * words(leaf.type), leaf.type.ndim, leaf, kept))
+            at += words(leaf.type) * (1 + request.width if leaf.shadowed else 1)
 
     def resume(self, buffer: Any, before: bytes) -> None:
         """Compare a pullback's arguments, in `buffer`, with those of the forward pass; refuse what has changed.
@@ -212,15 +241,19 @@ class _Layout:
                     leaf, f"has shape {tuple(found)}, in the forward pass {tuple(shape)}", "pass the same array"
                 )
             if fixed and 0 not in shape and buffer[at + 1] != aligned:
-                self._refuse(
-                    leaf,
-                    "is another array than in the forward pass, but it is declared not to be overwritten in between",
-                    "pass the same array, or give True for it in ReverseSplitModified",
-                )
+                message, _, hint = fixed.partition("; ")
+                self._refuse(leaf, f"is another array than in the forward pass, {message}", hint)
 
     def _refuse(self, leaf: Leaf, what: str, hint: str) -> NoReturn:
         message = f"`{leaf.path}` {what}, in a pullback of {self.kernel.name}"
         raise ArgumentError(message, self.kernel.loc, hint)
+
+
+_KEPT = "or has another shadow, but the tape points to it, since the kernel exchanges arrays; pass the same arrays"
+_DECLARED = (
+    "but it is declared not to be overwritten in between; "
+    "pass the same array, or give True for it in ReverseSplitModified"
+)
 
 
 # --- finding and making code --------------------------------------------------------------------------------------
@@ -278,7 +311,8 @@ def _compile(name: str, state: driver.State, request: Request) -> Halves:
     for half, (text, meta) in zip(_NAMES, modules):
         driver._show(state, request, text)
         try:
-            code = cpu.compile(text, meta["entry"], driver.cpu_options(state.options, True))
+            distinct = half == "augment" or not meta["keeps_arguments"]
+            code = cpu.compile(text, meta["entry"], driver.cpu_options(state.options, distinct))
             loaded = driver.linked(cpu.load, code, meta["entry"], request)
         except LoweringError as error:
             raise driver._as_ours(error, CompileError) from None
@@ -304,10 +338,16 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
     expansions = driver.engine(expand, asked.module, request)
     tape = next(one.tape for one in expansions if one.function == asked.entry)
     with asked.module.context, Location.unknown():
-        parts = [split_entry.part(type_, request.kernel) for type_ in tape]
-        pullback = split_entry.pullback(asked.module, f"{asked.entry}.pullback", len(parts), bool(errors))
+        parts = [split_entry.part(type_) for type_ in tape.types]
+        own = sum(map(is_continuous, types.leaves(asked.result)))
+        count = own * (request.width if asked.returns == "duplicated" else asked.returns == "active")
+        count += len(seeds(request, asked.lowered.writebacks))
+        name = f"{asked.entry}.pullback"
+        pullback = split_entry.pullback(asked.module, name, request, count, len(parts), bool(errors))
         whole = asked.module.operation.get_asm(enable_debug_info=True)
-    arrays = sum(1 + leaf.shadowed for leaf in request.leaves() if isinstance(leaf.type, types.ArrayType))
+    arrays = sum(
+        1 + request.width * leaf.shadowed for leaf in request.leaves() if isinstance(leaf.type, types.ArrayType)
+    )
     modules = []
     for entry in (f"{asked.entry}.augment", pullback):
         module = parse(whole)
@@ -324,6 +364,8 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
             "written": written,
             "strict_aliasing": True,
             "tape": [list(one) for one in parts],
+            "blocks": tape.blocks,
+            "keeps_arguments": tape.keeps_arguments,
         }
         modules.append((text, meta))
     return asked.result, modules

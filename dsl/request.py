@@ -86,12 +86,14 @@ class Request:
     @property
     def batched(self) -> bool:
         """Whether tangents and gradients come as tuples, of one for each shadow."""
-        return any(argument.annotation in BATCHES for argument in self.arguments)
+        wide = self.mode is not None and self.mode.width > 1
+        return wide or any(argument.annotation in BATCHES for argument in self.arguments)
 
     @property
     def width(self) -> int:
         """How many tangents or cotangents there are at once."""
-        return max((len(argument.shadows) for argument in self.arguments), default=1) or 1
+        asked = self.mode.width if self.mode is not None else 0
+        return max(asked, *(len(argument.shadows) for argument in self.arguments), 1)
 
     def key(self) -> tuple[Any, ...]:
         """What tells this request from others of the same kernel, to look it up in this process."""

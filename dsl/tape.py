@@ -1,8 +1,10 @@
 """The tape of split mode: what the augmented primal leaves for the pullback.
 
 A `Tape` is made of the words behind the results of an augmented primal. It owns the memory that they point to, which
-compiled code got from malloc, and gives it back when it is used up or dropped. A `TapeType` says beforehand what
-lies on such a tape.
+compiled code got from malloc, and gives it back when it is used up or dropped; compiled code frees none of it. A
+`TapeType` says beforehand what lies on such a tape.
+
+A buffer is described by a descriptor, as compiled code has it: the words allocated, aligned, offset, sizes, strides.
 """
 
 from __future__ import annotations
@@ -12,19 +14,20 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
+
 from .errors import ArgumentError
 from .memory import _free
 
 _WORD = 8
-# Copies lie as the originals do modulo this, so that vector loads find them as well.
-_ALIGNMENT = 64
 
 
 class TapePart(NamedTuple):
     """One entry of a tape's layout.
 
     `type` is its MLIR type, `itemsize` the bytes of an element, `rank` None for a scalar. A growing part is a cell
-    that holds a buffer, of rank `rank`, to which a loop of unknown length appends.
+    that holds a buffer, of rank `rank`, to which a loop of unknown length appends. `descriptor` is the number of words
+    of an element that describes a buffer, else 0.
     """
 
     type: str
@@ -32,6 +35,7 @@ class TapePart(NamedTuple):
     rank: int | None
     growing: bool
     words: int  # that it takes in the slots of a call
+    descriptor: int = 0
 
     def __str__(self) -> str:
         if self.rank is None:
@@ -55,14 +59,14 @@ class TapeType(NamedTuple):
         return "\n".join(map(str, self.parts)) or "nothing is taped"
 
 
-class Block(NamedTuple):
-    """The array of a part, or the buffer in a cell: where its descriptor is, in the words or in memory."""
+class _Block(NamedTuple):
+    """A piece of memory of a tape."""
 
-    allocated: int
-    aligned: int
+    start: int  # what malloc gave
+    data: int  # where the first element is
     nbytes: int
-    at: int  # of the allocated pointer: the byte in the words, or its address where `inner`
-    inner: bool
+    descriptor: int  # the words of each descriptor in it, 0 if there is none
+    is_taped: bool = True  # and not only the cell that holds a buffer
 
 
 class Tape:
@@ -75,30 +79,25 @@ class Tape:
         rev(Const(f), Duplicated(x, dx), 1.0, tape)
     """
 
-    __slots__ = ("__weakref__", "_kept", "_words", "arguments", "halves", "nbytes")
+    __slots__ = ("__weakref__", "_kept", "_words", "arguments", "halves", "nbytes", "shadows")
 
     def __init__(self, halves: Any, arguments: bytes, words: bytes) -> None:
         self.halves = halves  # the code that it is for
         self.arguments = arguments  # the words of the forward pass's arguments
+        self.shadows: tuple[np.ndarray, ...] = ()  # of the arrays that were returned
         self._kept = False
         self._words = [words]  # a list, since of two threads only one can take something out of it
-        self.nbytes: int = sum(b.nbytes for b in self._blocks(words)) + sum(
+        self.nbytes: int = sum(block.nbytes for block in self._blocks(words) if block.is_taped) + sum(
             part.itemsize for part in halves.parts if part.rank is None
         )
 
     def keep(self) -> Tape:
         """Let the tape be used any number of times: each pullback then works on a copy of it. Returns the tape.
 
-        Raises ArgumentError for a tape that was used already, or where the C library cannot tell sizes.
+        Raises ArgumentError for a tape that was used already.
         """
         if self.used:
             self._refuse_used()
-        if _usable_size is None:
-            raise ArgumentError(
-                "a tape cannot be kept here: the C library does not tell how large a block of memory is",
-                None,
-                "run the forward pass once for each pullback",
-            )
         self._kept = True
         return self
 
@@ -114,41 +113,61 @@ class Tape:
         except IndexError:
             self._refuse_used()
 
-    def release(self, words: bytes, inner: bool) -> None:
-        """Free what taken words point to: the arrays, and if `inner` the buffers in cells."""
-        blocks = list(self._blocks(words))
-        for address in {b.allocated for b in blocks if inner or not b.inner}:
-            _free(address)
+    def release(self, words: bytes) -> None:
+        """Free what taken words point to."""
+        for start in {block.start for block in self._blocks(words)}:
+            _free(start)
 
-    def own_copies(self, shared: set[int]) -> None:
-        """Put copies in the place of arrays whose memory, of these addresses, belongs to somebody else."""
-        if any(b.allocated in shared for b in self._blocks(self._words[0])):
-            self._words[0] = self._copy(self._words[0], shared)
+    def _blocks(self, words: bytes) -> Iterator[_Block]:
+        """All memory of the tape: what the words describe, the buffers in cells, and what the list of blocks names."""
+        for part, at in self._buffers():
+            rank = part.rank if part.rank is not None and not part.growing else 0
+            start, data, offset, *sizes = struct.unpack_from(f"={3 + rank}q", words, at)
+            if not part.growing:
+                yield _Block(start, data, _product(sizes) * part.itemsize, part.descriptor)
+                continue
+            assert part.rank is not None
+            count = 3 + 2 * part.rank
+            yield _Block(start, data, _WORD * count, count, False)
+            start, data, _, *sizes = struct.unpack(
+                f"={count}q", ctypes.string_at(data + offset * _WORD * count, _WORD * count)
+            )
+            yield _Block(start, data, _product(sizes[: part.rank]) * part.itemsize, part.descriptor)
+        for address, nbytes in self._list(words).tolist():
+            yield _Block(address, address, nbytes, 0)
 
-    def _copy(self, words: bytes, only: set[int] | None = None) -> bytes:
-        copied = bytearray(words)
-        for block in self._blocks(words):
-            if not block.inner and block.allocated and (only is None or block.allocated in only):
-                _move(copied, block)
-        if only is None:
-            for block in self._blocks(bytes(copied)):  # the copied cells still point to the original's buffers
-                if block.inner and block.allocated:
-                    _move(None, block)
-        return bytes(copied)
-
-    def _blocks(self, words: bytes) -> Iterator[Block]:
+    def _buffers(self) -> Iterator[tuple[TapePart, int]]:
+        """The parts that are buffers or cells, each with its place in the words."""
         at = 0
         for part in self.halves.parts:
             if part.rank is not None:
-                rank = 0 if part.growing else part.rank
-                allocated, aligned, offset, *sizes = struct.unpack_from(f"={3 + rank}q", words, at)
-                itemsize = _WORD * (3 + 2 * part.rank) if part.growing else part.itemsize
-                yield Block(allocated, aligned, 0 if part.growing else _product(sizes) * itemsize, at, False)
-                if part.growing:
-                    cell = aligned + offset * itemsize
-                    inner = struct.unpack(f"={3 + part.rank}q", ctypes.string_at(cell, _WORD * (3 + part.rank)))
-                    yield Block(inner[0], inner[1], _product(inner[3:]) * part.itemsize, cell, True)
+                yield part, at
             at += _WORD * part.words
+
+    def _list(self, words: bytes) -> np.ndarray:
+        """The rows (address, bytes) of the list of blocks."""
+        number = self.halves.blocks
+        if number is None:
+            return np.empty((0, 2), np.int64)
+        at = _WORD * sum(part.words for part in self.halves.parts[:number])
+        _, cell = struct.unpack_from("=2q", words, at)
+        _, count = struct.unpack_from("=2q", words, at + _WORD * self.halves.parts[number].words)
+        _, buffer = struct.unpack("=2q", ctypes.string_at(cell, 2 * _WORD))
+        (filled,) = struct.unpack("=q", ctypes.string_at(count, _WORD))
+        return _words_at(buffer, filled).reshape(-1, 2)
+
+    # copies ---------------------------------------------------------------------------------------------------------
+    def _copy(self, words: bytes) -> bytes:
+        """The words of a copy of everything, in which pointers to what is copied point to the copy."""
+        moved = _Moved(sorted({block.data: block for block in self._blocks(words)}.values(), key=lambda b: b.data))
+        copied = np.frombuffer(words, np.int64).copy()
+        for part, at in self._buffers():
+            moved.relocate(copied[at // _WORD :][: part.words].reshape(1, -1))
+        for block, address in zip(moved.blocks, moved.addresses):
+            if block.descriptor:
+                moved.relocate(_words_at(address, block.nbytes // _WORD).reshape(-1, block.descriptor))
+        moved.relocate_list(self._list(copied.tobytes()))
+        return copied.tobytes()
 
     def _refuse_used(self) -> NoReturn:
         raise ArgumentError(
@@ -159,7 +178,7 @@ class Tape:
 
     def __del__(self) -> None:
         for words in getattr(self, "_words", ()):
-            self.release(words, inner=True)
+            self.release(words)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a tape holds memory of this process: it cannot be copied or pickled")
@@ -169,6 +188,48 @@ class Tape:
         return f"<tape of {self.halves.kernel.name}, {self.nbytes} bytes, {state}>"
 
 
+class _Moved:
+    """Copies of blocks, which are sorted by their addresses."""
+
+    def __init__(self, blocks: list[_Block]) -> None:
+        self.blocks = blocks
+        self.addresses: list[int] = []
+        for block in blocks:
+            address = _malloc(max(1, block.nbytes))
+            if not address:
+                for made in self.addresses:
+                    _free(made)
+                raise MemoryError("there is not enough memory for a copy of a tape")
+            ctypes.memmove(address, block.data, block.nbytes)
+            self.addresses.append(address)
+        self._old = np.array([block.data for block in blocks], np.int64)
+        self._ends = self._old + np.array([max(1, block.nbytes) for block in blocks], np.int64)
+        self._new = np.array(self.addresses, np.int64)
+
+    def relocate(self, descriptors: np.ndarray) -> None:
+        """Let each descriptor, a row, describe the copy if it describes something that is copied."""
+        if not len(self._old) or not descriptors.size:
+            return
+        data = descriptors[:, 1]
+        block = np.searchsorted(self._old, data, side="right") - 1
+        inside = (block >= 0) & (data < self._ends[block])
+        block = block[inside]
+        descriptors[inside, 1] += self._new[block] - self._old[block]
+        descriptors[inside, 0] = self._new[block]
+
+    def relocate_list(self, rows: np.ndarray) -> None:
+        """The same for the list of blocks, in whose rows the addresses are the first word."""
+        if len(rows):
+            rows[:, 0] = self._new[np.searchsorted(self._old, rows[:, 0])]
+
+
+def _words_at(address: int, count: int) -> np.ndarray:
+    """An array over words in memory."""
+    if not count:
+        return np.empty(0, np.int64)
+    return np.ctypeslib.as_array((ctypes.c_int64 * count).from_address(address))
+
+
 def _product(sizes: Any) -> int:
     total = 1
     for size in sizes:
@@ -176,31 +237,5 @@ def _product(sizes: Any) -> int:
     return total
 
 
-def _move(words: bytearray | None, block: Block) -> None:
-    """Copy a block, and let the descriptor point to the copy: it is in `words`, or in memory if that is None."""
-    assert _usable_size is not None
-    size = _usable_size(block.allocated)
-    new = _malloc(size + _ALIGNMENT)
-    if not new:
-        raise MemoryError("there is not enough memory for a copy of a tape")
-    shift = (block.allocated - new) % _ALIGNMENT
-    ctypes.memmove(new + shift, block.allocated, size)
-    pointers = struct.pack("=2q", new, block.aligned - block.allocated + new + shift)
-    if words is None:
-        ctypes.memmove(block.at, pointers, len(pointers))
-    else:
-        words[block.at : block.at + len(pointers)] = pointers
-
-
-def _c_function(names: tuple[str, ...], result: Any, argument: Any) -> Any:
-    library = ctypes.PyDLL(None)
-    for name in names:
-        found = getattr(library, name, None)
-        if found is not None:
-            found.restype, found.argtypes = result, [argument]
-            return found
-    return None
-
-
-_malloc = _c_function(("malloc",), ctypes.c_void_p, ctypes.c_size_t)
-_usable_size = _c_function(("malloc_usable_size", "malloc_size"), ctypes.c_size_t, ctypes.c_void_p)  # Linux, macOS
+_malloc = ctypes.PyDLL(None).malloc
+_malloc.restype, _malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]

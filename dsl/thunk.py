@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from . import checks, driver, halves, types
-from .annotations import AnnotatedType, Annotation, Const, MixedDuplicated, Ref
-from .errors import ActivityError, ArgumentError, NotYetSupported
+from .annotations import AnnotatedType, Annotation, Const, Ref
+from .errors import ActivityError, ArgumentError
 from .kernel import Kernel, as_kernel
 from .modes import Mode
 from .request import Request
@@ -37,9 +37,15 @@ def autodiff_thunk(mode: Mode, f: Any, /, *args: Any) -> Any:
     `autodiff(mode, f, ..., *annotated)` gives. With `ReverseSplitWithPrimal` or `ReverseSplitNoPrimal` it returns two:
 
     - `fwd(Const(f), *annotated)` runs f and returns `(tape, primal, shadow)`. The primal is None with NoPrimal, the
-      shadow always None.
+      shadow None unless the result is Duplicated.
     - `rev(Const(f), *annotated, seed, tape)` returns `(gradients,)` as `autodiff(Reverse, ...)` does. The seed is
-      what d(objective)/d(result) is; it is left out where the result is Const.
+      what d(objective)/d(result) is; it is left out where the result is Const or Duplicated.
+
+    An array, or a tuple or struct of arrays, is returned Duplicated: `shadow` is then of its form and shape and holds
+    zeros, and what the caller puts into it before `rev` is the seed. The pullback leaves zeros in it.
+
+    With `ReverseSplitWidth(mode, N)`, or with shadows in batches, N seeds are taken at once: the seed is a tuple, so
+    are the shadow and the gradient of each Active argument. The primal is computed once.
 
     Between the two the arrays may change: what the pullback needs of them is on the tape, except for those that
     `ReverseSplitModified(mode, overwritten)` says will not. Numbers and shapes must be the same in both.
@@ -177,9 +183,9 @@ class ForwardPass(_Callable):
         super().__init__(pair.request)
         self._pair = pair
 
-    def __call__(self, *args: Any) -> tuple[Tape, Any, None]:
+    def __call__(self, *args: Any) -> tuple[Tape, Any, Any]:
         rest = self._rest(args)
-        result: tuple[Tape, Any, None] = self._pair.halves().forward.carry_out(rest, lambda: self._same(rest))
+        result: tuple[Tape, Any, Any] = self._pair.halves().forward.carry_out(rest, lambda: self._same(rest))
         return result
 
     def _what(self) -> str:
@@ -209,15 +215,34 @@ class Pullback(_Callable):
         if tape.used:
             tape.take()  # which refuses
         if not seeded and len(args) > 2 and not isinstance(args[-2], Annotation):
-            self._refuse("the result is Const, so there is no seed")
+            shadowed = self._pair.halves().shadowed
+            why = (
+                "Duplicated, so the seed is in the shadow that `fwd` returned"
+                if shadowed
+                else "Const, so there is no seed"
+            )
+            self._refuse(f"the result is {why}")
         if seeded:
             if len(args) < 3 or isinstance(args[-2], Annotation):
                 self._refuse("the seed, the cotangent of the result, is missing before the tape")
-            rest = (*rest[:-2], self._number(args[-2]), tape)
+            rest = (*rest[:-2], self._seed(args[-2]), tape)
         annotated = rest[:-behind]
         # The tape's own code: if a global of the kernel has changed since, that is of no concern here.
         result: tuple[tuple[Any, ...]] = tape.halves.backward.carry_out(rest, lambda: self._same(annotated))
         return result
+
+    def _seed(self, seed: Any) -> Any:
+        """The seed, or in a batch a tuple of them."""
+        if not self.request.batched:
+            return self._number(seed)
+        width = self.request.width
+        if not isinstance(seed, (tuple, list)) or len(seed) != width:
+            found = f"{len(seed)}" if isinstance(seed, (tuple, list)) else f"{seed!r}"
+            self._refuse(
+                f"the derivative is of width {width}: expected is a tuple of {width} seeds, found is {found}",
+                "give a seed for each shadow: rev(..., (1.0, 0.5), tape)",
+            )
+        return tuple(map(self._number, seed))
 
     def _number(self, seed: Any) -> float:
         if type(seed) is float:
@@ -245,7 +270,7 @@ def _request(mode: Any, f: Any, args: tuple[Any, ...]) -> Request:
     if not isinstance(mode, Mode):
         raise ArgumentError(f"the mode is {mode!r} ({type(mode).__name__})", None, f"write {_SIGNATURE}")
     kernel = checks.the_kernel(f)
-    request = checks.derivative_request(mode, kernel, tuple(_example(kernel, arg) for arg in args), thunk=True)
+    request = checks.derivative_request(mode, kernel, tuple(_example(kernel, mode, arg) for arg in args), thunk=True)
     count = len(request.arguments)
     if mode.overwritten is not None and len(mode.overwritten) not in (count, count + 1):
         raise ActivityError(
@@ -253,28 +278,28 @@ def _request(mode: Any, f: Any, args: tuple[Any, ...]) -> Request:
             kernel.loc,
             "give a bool for each argument, or one for the function and then one for each argument",
         )
-    if mode.split and request.width > 1:
-        raise NotYetSupported(
-            f"several shadows at once are not there yet in split mode, for {kernel.name}",
-            kernel.loc,
-            "call the pullback of a kept tape once for each",
-        )
     return request
 
 
-def _example(kernel: Kernel, arg: Any) -> Any:
+def _example(kernel: Kernel, mode: Mode, arg: Any) -> Any:
     """An annotation of an example value, for one of a type."""
     if not isinstance(arg, AnnotatedType):
         return arg
-    values = [_value(kernel, arg) for _ in range(2)]
-    if issubclass(arg.annotation, MixedDuplicated):
-        return MixedDuplicated(values[0], Ref(values[1]))
     name = arg.annotation.__name__
-    if name.startswith("Batch"):
+    if name.startswith("Batch") and not mode.width:
         raise ActivityError(
-            f"{arg!r} does not say how many shadows there are", kernel.loc, f"give an example: {name}(x, (dx1, dx2))"
+            f"{arg!r} does not say how many shadows there are",
+            kernel.loc,
+            f"give an example, {name}(x, (dx1, dx2)), or say it by ReverseSplitWidth(mode, N)",
         )
-    return arg.annotation(*values) if name.startswith("Duplicated") else arg.annotation(values[0])
+    value = _value(kernel, arg)
+    if not arg.annotation.__name__.endswith(("Duplicated", "NoNeed")):
+        return arg.annotation(value)
+    shadows: tuple[Any, ...] = tuple(_value(kernel, arg) for _ in range(mode.width if name.startswith("Batch") else 1))
+    if "Mixed" in name:
+        shadows = tuple(map(Ref, shadows))
+    make: Any = arg.annotation
+    return make(value, shadows if name.startswith("Batch") else shadows[0])
 
 
 def _value(kernel: Kernel, arg: AnnotatedType) -> Any:

@@ -53,7 +53,10 @@ _OWNERSHIP = (
 STACK_BUFFER, STACK_FUNCTION = 4096, 65536
 _ALLOCATES = re.compile(r"\bmemref\.alloc\b")
 _RETURNS_ARRAY = re.compile(r"\breturn [^:\n]*: .*memref<")
-_LOOKED_AT = ("memref.alloc", "memref.dealloc", "memref.load", "memref.store", "func.call", "bufferization.dealloc")
+_ADDRESS = "memref.extract_aligned_pointer_as_index"
+_LOOKED_AT = (
+    "memref.alloc", "memref.dealloc", "memref.load", "memref.store", "func.call", "bufferization.dealloc", _ADDRESS,
+)  # fmt: skip
 _LOOPS = ("scf.for", "scf.while", "affine.for")
 
 
@@ -81,7 +84,7 @@ def deallocate(module: Module, text: str) -> None:
 
 
 def _by_hand(found: dict[str, list[Operation]]) -> list[Value]:
-    return list(roots(found.get("memref.store", ()), found.get("memref.dealloc", ())))
+    return list(roots(found.get("memref.store", ()), found.get("memref.dealloc", ()), found.get(_ADDRESS, ())))
 
 
 def _collect(module: Module, *names: str) -> dict[str, list[Operation]]:

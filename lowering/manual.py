@@ -1,8 +1,9 @@
 """Which buffers the program frees itself.
 
 A buffer that is put into memory (a buffer of buffers) is out of the ownership pass's sight, so whoever puts it there
-frees it, by a `dealloc` with the unit attribute `autodiff.free`. The allocations of such buffers are found from those
-two places backwards, through views, loops, branches and calls. (An attribute on the allocation says the same, but does
+frees it, by a `dealloc` with the unit attribute `autodiff.free`; or the caller, who is given its address, taken by a
+`memref.extract_aligned_pointer_as_index` with `autodiff.keep`. The allocations of such buffers are found from those
+places backwards, through views, loops, branches and calls. (An attribute on the allocation says the same, but does
 not always stay there: canonicalize makes a new operation where an extent becomes constant.)
 """
 
@@ -21,14 +22,19 @@ _VIEWS = frozenset({
 })  # fmt: skip
 
 
-def roots(stores: Iterable[Operation], deallocations: Iterable[Operation]) -> Iterator[Value]:
-    """The buffers that are put into memory, and those that are freed by hand."""
+def roots(
+    stores: Iterable[Operation], deallocations: Iterable[Operation], addresses: Iterable[Operation]
+) -> Iterator[Value]:
+    """The buffers that are put into memory, those that are freed by hand, and those whose address is handed out."""
     for store in stores:
         if isinstance(store.operands[0].type, MemRefType):
             yield store.operands[0]
     for free in deallocations:
         if FREE in free.attributes:
             yield free.operands[0]
+    for address in addresses:
+        if KEEP in address.attributes:
+            yield address.operands[0]
 
 
 def allocations(found: Iterable[Value], calls: Iterable[Operation]) -> list[Operation]:

@@ -24,6 +24,7 @@ from .values import Builder, TupleValue, Value, constant
 if TYPE_CHECKING:
     from .unit import Unit
 
+
 class EmitterBase:
     """The emission of one function. `state` holds at the current insertion point."""
 

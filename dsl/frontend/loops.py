@@ -198,9 +198,7 @@ class Loops(Iterations):
             self._carry_returned(new, plan, value, end)
         return new
 
-    def _carry(
-        self, new: Plan, plan: Plan, name: str, before: State, end: State, widen: bool, live: Names
-    ) -> None:
+    def _carry(self, new: Plan, plan: Plan, name: str, before: State, end: State, widen: bool, live: Names) -> None:
         first, last = before.vars.get(name), end.vars.get(name)
         if not end.matters(name):
             last = first  # no path comes back from the end of the body

@@ -1,4 +1,5 @@
-"""The command line: `dsl doctor` says what is installed and whether it works, `dsl cache` what is kept.
+"""The command line: `dsl doctor` says what is installed and whether it works, `dsl cache` what is kept, and
+`dsl verify` whether derivatives are right.
 
 Takes what is installed and what the machine is, leaves a table and an exit status: 1 where something needed is missing.
 """
@@ -74,6 +75,23 @@ def cache(clear: bool = typer.Option(False, "--clear", help="Remove all compiled
         return
     count, size = kept.size()
     typer.echo(f"{kept.directory}: {count} entries, {size / 2**20:.1f} MiB")
+
+
+@app.command()
+def verify(
+    seed: str = typer.Option("0x7f4a3c2b1d0e9a8f", help="Where all random points come from: an integer below 2**64."),
+    log: str = typer.Option("", help="A file for the messages, as JSON."),
+) -> None:
+    """Check derivatives of all kinds against calculus, at random points."""
+    from .testing import verify as run
+
+    try:
+        number = int(seed, 0)
+        if not 0 <= number < 2**64:
+            raise ValueError
+    except ValueError:
+        raise typer.BadParameter(f"{seed} is no integer from 0 to 2**64 - 1", param_hint="--seed") from None
+    raise typer.Exit(0 if run(number, log or None) else 1)
 
 
 def _versions() -> Iterator[Finding]:

@@ -13,6 +13,16 @@ from __future__ import annotations
 
 from .activities import GradientCheck, check_gradients
 from .forward import test_forward
+from .protocol import TriadMessage
 from .reverse import test_reverse
+from .verification import Verification, verify
 
-__all__ = ["GradientCheck", "check_gradients", "test_forward", "test_reverse"]
+__all__ = [
+    "GradientCheck",
+    "TriadMessage",
+    "Verification",
+    "check_gradients",
+    "test_forward",
+    "test_reverse",
+    "verify",
+]

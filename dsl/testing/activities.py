@@ -128,7 +128,7 @@ def check_gradients(
     scalar = isinstance(typeof(result), Scalar)
     for mode, test, returns in (
         ("Forward", test_forward, (Duplicated, Const) if continuous else (Const,)),
-        ("Reverse", test_reverse, (Active, Const) if continuous and scalar else (Const,)),
+        ("Reverse", test_reverse, (Active if scalar else Duplicated, Const) if continuous else (Const,)),
     ):
         for wanted, width, chosen in itertools.product(returns, widths, _choices(mode, args)):
             given = [_annotated(a, c, width) for a, c in zip(args, chosen)]

@@ -16,7 +16,7 @@ from ..shadows import typeof
 from ..thunk import autodiff_thunk
 from .forward import lane_text
 from .problem import Problem
-from .values import Vector, leaf_paths, vector
+from .values import Vector, leaf_paths, leaves, vector
 
 # Arguments of more numbers than this are tested along random directions only.
 _ENTRIES = 64
@@ -35,10 +35,11 @@ def test_reverse(
 ) -> None:
     """Test `autodiff(Reverse, f, returns, ...)`, ReverseWithPrimal, and unless `split` is False split mode, at a point.
 
-    `returns` is Active, Const or None (left out). An argument is `Const(c)`, `Active(x)`, an annotation with its
-    shadows, `Duplicated(x, dx)`, or `(x, Active)`, `(x, Duplicated)`, `(x, MixedDuplicated)`, `(x, BatchDuplicated)`,
-    whose shadows are drawn at random (`width` of them): with them the test sees that gradients are added, and that what
-    f overwrites takes its seed from its shadow. Nothing of the caller's is changed.
+    `returns` is Active, Const or None (left out), or Duplicated for a returned array, tested in split mode alone. An
+    argument is `Const(c)`, `Active(x)`, an annotation with its shadows, `Duplicated(x, dx)`, or `(x, Active)`,
+    `(x, Duplicated)`, `(x, MixedDuplicated)`, `(x, BatchDuplicated)`, whose shadows are drawn at random (`width` of
+    them): with them the test sees that gradients are added, and that what f overwrites takes its seed from its shadow.
+    Nothing of the caller's is changed.
 
     Tested is that the value is that of f; that every argument is changed as by f; that there is a slot for each
     argument, None where it is not Active, else in the form of the argument; and that the gradients are what central
@@ -50,12 +51,14 @@ def test_reverse(
     """
     problem = Problem("test_reverse", f, returns, args, width, rtol, atol, seed)
     tangents = _tangents(problem)
-    for mode in (ReverseWithPrimal, Reverse):
+    active = result_activity(Reverse, problem.returns, typeof(problem.result)) is Active
+    for mode in (ReverseWithPrimal, Reverse) if returns in (Active, Const, None) else ():
         mode = mode.with_strong_zero(strong_zero)
         annotated = [argument.annotated() for argument in problem.arguments]
         found = autodiff(mode, problem.kernel, *_returns(problem), *annotated)
-        _check(problem, mode, found, annotated, tangents, 1.0)
-    if split and not problem.batched:
+        seeds = [[np.array(1.0)] if active else []] * problem.width
+        _check(problem, mode, found, annotated, tangents, seeds)
+    if split:
         for mode in (ReverseSplitWithPrimal, ReverseSplitNoPrimal):
             _check_split(problem, mode.with_strong_zero(strong_zero), tangents)
 
@@ -109,7 +112,7 @@ def _check(
     found: Any,
     annotated: Sequence[Annotation],
     tangents: list[_Tangent],
-    seed: float,
+    seeds: list[Vector],
 ) -> None:
     """The outcome of one call."""
     name = repr(mode)
@@ -118,27 +121,44 @@ def _check(
     if mode.primal:
         problem.check_primal(found[0], name)
     problem.check_arguments(annotated, name)
-    _check_gradients(problem, mode, found[-1], annotated, tangents, seed)
+    _check_gradients(problem, mode, found[-1], annotated, tangents, seeds)
 
 
 def _check_split(problem: Problem, mode: Mode, tangents: list[_Tangent]) -> None:
-    """The two calls of split mode, with another seed than 1."""
+    """The two calls of split mode, with seeds other than 1."""
     f, name = problem.kernel, repr(mode)
     annotated = [argument.annotated() for argument in problem.arguments]
     try:
         forward, pullback = autodiff_thunk(mode, f, *_returns(problem), *annotated)
-        tape, value, _ = forward(Const(f), *annotated)
+        tape, value, shadow = forward(Const(f), *annotated)
     except NotYetSupported:
+        if problem.returns not in (Active, Const, None):
+            raise  # nothing else is tested
         return
     if mode.primal:
         problem.check_primal(value, name)
     elif value is not None:
         problem.fail(f"{name}: the value is {value!r}; expected is None")
     problem.check_arguments(annotated, name)
-    active = result_activity(mode, problem.returns, typeof(problem.result)) is Active
-    seed = 1.5
-    (slots,) = pullback(Const(f), *annotated, *([seed] if active else []), tape)
-    _check_gradients(problem, mode, slots, annotated, tangents, seed)
+    numbers = [1.5 + lane for lane in range(problem.width)]
+    given: list[Any] = []
+    seeds: list[Vector] = [[] for _ in numbers]
+    if result_activity(mode, problem.returns, typeof(problem.result)) is Active:
+        given = [tuple(numbers) if problem.batched else numbers[0]]
+        seeds = [[np.array(number)] for number in numbers]
+    elif shadow is not None:
+        seeds = [_seeded(problem, lane) for lane in (shadow if problem.batched else (shadow,))]
+    (slots,) = pullback(Const(f), *annotated, *given, tape)
+    _check_gradients(problem, mode, slots, annotated, tangents, seeds)
+
+
+def _seeded(problem: Problem, shadow: Any) -> Vector:
+    """Random numbers put into the arrays of a result's shadow."""
+    problem.check_form(shadow, problem.result, "the shadow of the result")
+    for leaf, seed in zip(leaves(shadow), problem.direction(problem.result)):
+        if isinstance(leaf, np.ndarray):
+            leaf[...] = seed
+    return vector(shadow)
 
 
 def _check_gradients(
@@ -147,7 +167,7 @@ def _check_gradients(
     slots: Any,
     annotated: Sequence[Annotation],
     tangents: list[_Tangent],
-    seed: float,
+    seeds: list[Vector],
 ) -> None:
     """Slots and shadows against the derivative: for each direction v of an argument, the gradient times v is the sum of
     all seeds times what they belong to moves along v.
@@ -168,20 +188,24 @@ def _check_gradients(
         for lane in lanes:
             problem.check_form(lane, argument.value, f"{name}: the gradient by `{argument.name}`")
         gradients.append([vector(lane) for lane in lanes])
-    active = result_activity(mode, problem.returns, typeof(problem.result)) is Active
     for index, entry, way, (moved, *contents), (spread, *spreads) in tangents:
         argument = problem.arguments[index]
         for lane in range(problem.width):
             got = dot(gradients[index][lane], way)
-            want = seed * sum(float(part.real.sum()) for part in moved) if active else 0.0
-            apart = sum(map(float, spread)) if active else 0.0
+            want = dot(seeds[lane], moved)
+            apart = _total(seeds[lane], spread)
             for other, move, off in zip(problem.arguments, contents, spreads):
                 if other.shadows:
                     want += dot(other.shadows[lane], move)
-                    apart += sum(np.sum(np.abs(s)) * float(o) for s, o in zip(other.shadows[lane], off))
+                    apart += _total(other.shadows[lane], off)
             by = f"by `{entry}`" if entry else f"by `{argument.name}` along a random direction"
             what = f"{name}: the gradient{lane_text(problem, lane)} {by}"
             problem.check_derivative(what, np.array(got), np.array(want), apart)
+
+
+def _total(seeds: Vector, spread: Vector) -> float:
+    """How far off a sum may be whose parts are multiplied by seeds."""
+    return float(sum(np.sum(np.abs(s)) * float(o) for s, o in zip(seeds, spread)))
 
 
 def dot(a: Vector, b: Vector) -> float:

@@ -119,6 +119,13 @@ def test_structs(dtype):
     assert (p.b, q.b) == (1.5, 0.7)
 
 
+def test_returned_arrays_and_several_seeds_in_split_mode():
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(2, 3)), rng.normal(size=(3, 2))
+    test_reverse(product, Duplicated, (A, Duplicated), (B, Duplicated))
+    test_reverse(in_place, Active, (X, BatchDuplicated), (Y, BatchDuplicated), (2.0, Active), width=3)
+
+
 def test_tuples_and_ints():
     test_forward(several, Duplicated, ((2.0, np.array([1.0])), Duplicated), (X, Duplicated))
     test_forward(several, BatchDuplicated, Const((2.0, np.array([1.0]))), BatchDuplicated(X, (Y, X.copy())))

@@ -28,6 +28,8 @@ from mlir.ir import (
 from . import dialect, pipeline
 from .activity import STATES, Activity
 from .builder import Builder, is_memref, walk
+from .custom.marks import release
+from .custom.resolve import RuleSource
 from .errors import refuse, source_position
 from .findings import FORWARD, STACK, TAPE, Position, marks
 from .objects import Objects
@@ -52,19 +54,22 @@ class Examined:
     forward: frozenset[str]
 
 
-def examine(module: Module) -> Examined:
-    """Make the derivatives that `module` asks for, in place. Raises DerivativeError."""
+def examine(module: Module, rules: RuleSource | None = None) -> Examined:
+    """Make the derivatives that `module` asks for, in place, as `pipeline.differentiate`. Raises DerivativeError."""
     dialect.load(module.context)
     made: list[Derivative] = []
     with module.context, Location.unknown():
         while pipeline._pending(module):
             prepare(module)
             declaration, request = pipeline.innermost(module)
-            normal = pipeline.normal_form(module, declaration, request.callee, f"{symbol(declaration)}.explained")
+            name = f"{symbol(declaration)}.explained"
+            normal = pipeline.differentiated_form(module, declaration, request.callee, name)
             states = _states(Activity(normal, request.activity, request.returns))
             normal.erase()
-            made.append(Derivative(pipeline._expand(module, declaration, request), states))
+            made.append(Derivative(pipeline._expand(module, declaration, request, rules), states))
     pipeline.lower_tape(module)
+    with module.context:
+        release(module)
     pipeline.clean(module)
     loops = [op for f in pipeline.walk_functions(module) for op in walk(f) if op.name in LOOPS]
     return Examined(made, frozenset(mark for op in loops for mark in marks(op.location, FORWARD)))

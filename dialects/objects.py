@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from mlir.ir import BlockArgument, Operation, Value
 
 from .builder import home, is_memref, operation, operations, walk
-from .custom.marks import calls_inactive, is_ruled, uses_shadows, writes
+from .custom.marks import has_effects, is_ruled, uses_shadows, writes
 
 VIEWS = frozenset(
     {
@@ -139,7 +139,7 @@ def written(op: Operation) -> list[Value]:
         return [o for o in op.operands if is_memref(o.type)]
     if op.name == "vector.store":
         return [op.operands[1]]
-    if is_ruled(op) or calls_inactive(op):
+    if has_effects(op):
         return writes(op)
     if op.name in _READS or op.name in VIEWS or op.name in ALLOCATIONS or op.name.startswith("scf."):
         return []

@@ -11,24 +11,27 @@ from mlir.ir import Location, Module
 
 from . import dialect, pipeline
 from .activity import Activity
+from .custom.resolve import RuleSource
 from .prepare import prepare
 
 
-def activity(module: Module) -> str:
-    """The function of the innermost request in normal form, each op that carries a derivative `autodiff.active`."""
+def activity(module: Module, rules: RuleSource | None = None) -> str:
+    """The function of the innermost request in normal form, each op that carries a derivative `autodiff.active`. (For
+    this alone no `rules` are made.)
+    """
     dialect.load(module.context)
     with module.context, Location.unknown():
         prepare(module)
         declaration, request = pipeline.innermost(module)
-        normal = pipeline.normal_form(module, declaration, request.callee, f"{request.callee}.normal")
+        normal = pipeline.differentiated_form(module, declaration, request.callee, f"{request.callee}.normal")
         Activity(normal, request.activity, request.returns).annotate()
         return normal.get_asm(enable_debug_info=True)
 
 
-def plan(module: Module) -> str:
+def plan(module: Module, rules: RuleSource | None = None) -> str:
     """A line for each value that goes on the tape of a derivative: its type, how it is kept, where it is computed."""
     lines: list[str] = []
-    for expansion in pipeline.differentiate(module):
+    for expansion in pipeline.differentiate(module, rules):
         request = expansion.request
         lines.append(f"{request.mode} @{request.callee}: {_count(len(expansion.taped))} on the tape")
         lines += [f"  {line}" for line in taped(expansion)]

@@ -35,6 +35,7 @@ _HOMES: dict[str, str] = {
         ".autodiff": "autodiff autodiff_deferred",
         ".thunk": "autodiff_thunk tape_type",
         ".errors": "DslError TypeWarning",
+        ".rules": "AugmentedReturn",
         ".shadows": "chunked_onehot guess_activity make_zero make_zero_into onehot",
         ".transforms": "gradient gradient_into hessian hvp hvp_and_gradient jacobian value_and_gradient",
         ".foreign": "extern",
@@ -47,7 +48,19 @@ _HOMES: dict[str, str] = {
     for name in names.split()
 }
 _SUBMODULES = frozenset(
-    ["annotations", "constants", "driver", "errors", "frontend", "modes", "random", "syntax", "testing", "types"]
+    [
+        "annotations",
+        "constants",
+        "driver",
+        "errors",
+        "frontend",
+        "modes",
+        "random",
+        "rules",
+        "syntax",
+        "testing",
+        "types",
+    ]
 )
 
 __all__ = sorted(_HOMES)

@@ -220,6 +220,11 @@ class _Scan:
         for name, value in sorted(kernel.defaults.items()):
             self.parts.append(f"default {name}")
             self.value(value, ())
+        self.entries.append((kernel.__dict__, "rules", kernel.rules))
+        for rule in kernel.rules:
+            self.parts.append(f"rule {rule.part} {rule.batched}")
+            if rule.kernel is not None:
+                self.kernel(rule.kernel)
         for name in words:
             self.name(fn, name, words)
 

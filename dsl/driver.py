@@ -235,6 +235,7 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
     """The MLIR of a request, the name of its entry, the result's type and the rest of the meta data."""
     from mlir.ir import Location
 
+    from dialects.custom.marks import release
     from dialects.pipeline import differentiate as expand
 
     from . import derivative
@@ -246,19 +247,21 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
         # a kernel may ask for derivatives inside
         expanded = request.mode is not None or derivative.asks(module)
         if expanded:
-            engine(expand, module, request)
+            engine(expand, module, request, lowered)
+        elif lowered.rules is not None:
+            release(module)
         derivative.only_entry(module, entry)
         written = written_arguments(module, entry)
         if lowered.errors:
             written.pop()  # the error cell
         text = lowered.module_text
-        if derivative.drop_stops(module) or expanded:
+        if derivative.drop_stops(module) or expanded or lowered.rules is not None:
             text = module.operation.get_asm(enable_debug_info=True)
     meta = {
         "entry": entry,
         "returns": asked.returns,
         "primal": asked.primal,
-        "errors": list(lowered.errors),
+        "errors": error_records(lowered),
         "writebacks": list(lowered.writebacks),
         "written": written,
         "strict_aliasing": _strict(state, request),
@@ -318,15 +321,22 @@ def _asked(state: State, request: Request) -> Asked:
     return Asked(module, entry, lowered, result, returns, primal)
 
 
-def engine(work: Callable[[Any], Any], module: Any, request: Request) -> Any:
-    """What `work`, a part of the derivative engine, makes of the module of a request; its errors in our form."""
+def error_records(lowered: Lowered) -> list[dict[str, Any]]:
+    """The places where a kernel may raise, those in rules that the engine has had made included."""
+    return lowered.rules.error_records() if lowered.rules is not None and lowered.errors else list(lowered.errors)
+
+
+def engine(work: Callable[..., Any], module: Any, request: Request, lowered: Lowered | None = None) -> Any:
+    """What `work`, a part of the derivative engine, makes of the module of a request; its errors in our form. `lowered`
+    for what makes derivatives: it may need rules of kernels.
+    """
     from mlir.ir import Location
 
     from dialects.errors import DerivativeError
 
     with module.context, Location.unknown():
         try:
-            return work(module)
+            return work(module) if lowered is None else work(module, lowered.rules)
         except DerivativeError as error:
             _name_argument(error, request)
             raise _as_ours(error, DifferentiationError) from None

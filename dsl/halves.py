@@ -334,8 +334,8 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
     from .written import written_arguments
 
     asked = driver._asked(state, request)
-    errors = list(asked.lowered.errors)
-    expansions = driver.engine(expand, asked.module, request)
+    expansions = driver.engine(expand, asked.module, request, asked.lowered)
+    errors = driver.error_records(asked.lowered)
     tape = next(one.tape for one in expansions if one.function == asked.entry)
     with asked.module.context, Location.unknown():
         parts = [split_entry.part(type_) for type_ in tape.types]

@@ -70,12 +70,12 @@ def _plan(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> IRText:
     return IRText(with_source_lines(_of_engine(_derivative(kernel, stage, args), plan)), "text")
 
 
-def _of_engine(request: Request, show: Callable[[Any], str]) -> str:
+def _of_engine(request: Request, show: Callable[..., str]) -> str:
     """What the derivative engine says of a request, before it makes the derivative."""
     from . import driver
 
     asked = driver._asked(driver.state_of(request.kernel), request)
-    return driver.engine(show, asked.module, request)
+    return driver.engine(show, asked.module, request, asked.lowered)
 
 
 def _autodiff(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> IRText:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .constants import Watch
     from .explain import Explanation
     from .modes import Mode
+    from .rules import Rule
 
 _VARARGS = 0x04 | 0x08  # code flags of *args and **kwargs
 
@@ -40,6 +41,7 @@ class Kernel:
         self.options: Mapping[str, bool] = MappingProxyType(dict(options or {}))
         self._source = source
         self.watch: Watch | None = None  # see constants.fingerprint
+        self.rules: tuple[Rule, ...] = ()  # how it is differentiated, if not by its body; see rules
         self.positional_only = code.co_posonlyargcount
         self.keyword_only = code.co_kwonlyargcount
         count = code.co_argcount + code.co_kwonlyargcount
@@ -168,6 +170,7 @@ class Kernel:
         names = (self.__name__, self.__qualname__, self.__module__, self.__doc__)
         # The constants come second: kernels may refer to each other in a circle.
         state = {"constants": portable(self), "defaults": fn.__defaults__, "kwdefaults": fn.__kwdefaults__}
+        state["rules"] = self.rules
         return by_text, (tuple(self.source), names, dict(self.options)), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -177,6 +180,7 @@ class Kernel:
         fn.__globals__.update(unpack(state["constants"]))
         fn.__defaults__, fn.__kwdefaults__ = state["defaults"], state["kwdefaults"]
         self.defaults = _defaults(fn)
+        self.rules = state["rules"]
 
 
 def _driver_call(kernel: Kernel, args: tuple[Any, ...]) -> Any:
@@ -277,7 +281,9 @@ _REMEMBERED = 1000
 
 def _make(fn: Any, options: Mapping[str, bool]) -> Kernel:
     if isinstance(fn, Kernel):
-        return Kernel(fn.fn, {**fn.options, **options}, fn._source)
+        made = Kernel(fn.fn, {**fn.options, **options}, fn._source)
+        made.rules = fn.rules
+        return made
     function = _plain(fn)
     made = Kernel(function, options)
     if not options:

@@ -57,7 +57,7 @@ def examine(request: Request) -> Measured:
         if _last and _last[0][0] is state and _last[0][1] == key:
             return _last[0][2]
         asked = driver._asked(state, request)
-        examined = driver.engine(explain.examine, asked.module, request)
+        examined = driver.engine(explain.examine, asked.module, request, asked.lowered)
         with asked.module.context, Location.unknown():
             derivative.only_entry(asked.module, asked.entry)
             written = written_arguments(asked.module, asked.entry)
@@ -69,7 +69,7 @@ def examine(request: Request) -> Measured:
         meta = {
             "returns": asked.returns,
             "primal": asked.primal,
-            "errors": list(asked.lowered.errors),
+            "errors": driver.error_records(asked.lowered),
             "writebacks": list(asked.lowered.writebacks),
             "written": written,
             "strict_aliasing": True,

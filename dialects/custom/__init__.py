@@ -14,7 +14,8 @@ derivative; its calls are carried out by its rules instead. It is inlined, if it
                                    the function itself is called there, and there is no tape.
     autodiff.inactive              derivative zero, whatever goes in; the function is still called
     autodiff.reads, autodiff.writes = array<i64: ...>   the memref arguments (by number) that it reads and writes.
-                                   Left out, they are found by looking at the body; without a body, all of them.
+                                   Left out, they are found by looking at the body; without a body, all of them,
+                                   but that it writes none which are marked llvm.readonly.
 
 **Arguments and results.** Written for all arguments moving (below for others):
 

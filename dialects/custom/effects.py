@@ -8,6 +8,7 @@ from __future__ import annotations
 from mlir.ir import (
     ArrayAttr,
     DenseI64ArrayAttr,
+    DictAttr,
     FlatSymbolRefAttr,
     IntegerAttr,
     Module,
@@ -32,10 +33,9 @@ from .marks import (
     RULES,
     SHADOWS,
     WRITES,
-    calls_inactive,
     functions,
+    has_effects,
     is_custom,
-    is_ruled,
     named,
     reads,
 )
@@ -44,7 +44,7 @@ from .marks import (
 def mark_calls(module: Module) -> None:
     """Write on each call of a function with rules what the analyses need to know of it."""
     known = functions(module)
-    if any(is_custom(op) for op in known.values()):
+    if any(is_custom(op) or _readonly(op) for op in known.values()):
         marker = _Marker(module, known)
         for name in known:
             marker.function(name)
@@ -68,7 +68,8 @@ class _Marker:
             if callee not in self.known:
                 continue
             self.function(callee)
-            if is_custom(self.known[callee]):
+            function = self.known[callee]
+            if is_custom(function) or _readonly(function):
                 for key, value in self._of(callee).items():
                     op.attributes[key] = value
 
@@ -82,8 +83,11 @@ class _Marker:
             if READS in found and WRITES in found:
                 marks[KNOWN] = UnitAttr.get()
             everything = [i for i, t in enumerate(_inputs(function)) if is_memref(t)]
-            for key in (READS, WRITES):
-                marks[key] = DenseI64ArrayAttr.get(found.get(key, everything))
+            marks[READS] = DenseI64ArrayAttr.get(found.get(READS, everything))
+            unprotected = [i for i in everything if i not in _readonly(function)]
+            marks[WRITES] = DenseI64ArrayAttr.get(found.get(WRITES, unprotected))
+            if not is_custom(function):
+                return self.effects.setdefault(name, {key: marks[key] for key in (READS, WRITES)})
             if self._uses_shadows(function):
                 marks[SHADOWS] = UnitAttr.get()
             marks[CALLS_INACTIVE if INACTIVE in function.attributes else RULED] = UnitAttr.get()
@@ -135,6 +139,14 @@ class _Marker:
         return {READS: sorted(read), WRITES: sorted(written)}
 
 
+def _readonly(function: Operation) -> list[int]:
+    """The arguments of a declared function that it says, in LLVM's words, not to write to."""
+    if list(function.regions[0].blocks) or "arg_attrs" not in function.attributes:
+        return []
+    given = ArrayAttr(function.attributes["arg_attrs"])
+    return [i for i, attributes in enumerate(given) if "llvm.readonly" in DictAttr(attributes)]
+
+
 def _shadow_arguments(rule: Operation, types: list[Type]) -> list[Value]:
     """The arguments of a rule for the forward sweep that are shadows, given what its function takes."""
     arguments = list(rule.regions[0].blocks[0].arguments)
@@ -160,7 +172,7 @@ _NO_READS = frozenset({"memref.dim", "memref.rank", "memref.dealloc", "memref.st
 
 def _read(op: Operation) -> list[Value]:
     """The memrefs whose content `op` itself may read."""
-    if is_ruled(op) or calls_inactive(op):
+    if has_effects(op):
         return reads(op)
     if op.name == "memref.copy":
         return [op.operands[0]]

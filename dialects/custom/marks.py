@@ -44,6 +44,11 @@ def calls_inactive(call: Operation) -> bool:
     return call.name == "func.call" and CALLS_INACTIVE in call.attributes
 
 
+def has_effects(call: Operation) -> bool:
+    """Whether it is written on a call what it reads and writes."""
+    return call.name == "func.call" and WRITES in call.attributes
+
+
 def uses_shadows(call: Operation) -> bool:
     """Whether the augmented primal of a marked call looks at the shadows of its arguments."""
     return SHADOWS in call.attributes

@@ -36,7 +36,7 @@ def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lo
             unit = Unit(module, options)
             _count(kernel, arg_types)
             entry = unit.entry(kernel, tuple(arg_types))
-            unit.drop_unused(entry)
+            unit.drop_unused(entry.symbol)
             module.operation.verify()
             text = module.operation.get_asm(enable_debug_info=True)
     except errors.RecursionRefused:
@@ -49,7 +49,8 @@ def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lo
         sys.setrecursionlimit(limit)
     records = [record.as_dict() for record in unit.shared.records] if entry.raises else []
     writebacks = tuple(back.leaf for back in entry.writebacks)
-    return Lowered(text, entry.symbol, tuple(arg_types), types.strong(entry.result_type), records, writebacks)
+    rules = unit.rules if unit.rules.functions else None
+    return Lowered(text, entry.symbol, tuple(arg_types), types.strong(entry.result_type), records, writebacks, rules)
 
 
 def _count(kernel: Kernel, arg_types: tuple[types.Type, ...]) -> None:

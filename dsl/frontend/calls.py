@@ -12,7 +12,7 @@ from ..annotations import Annotation
 from ..foreign import Foreign
 from ..syntax import nodes
 from . import arrays, casts, derivatives, foreign, mathlib, scalars
-from .derivatives import Derivatives
+from .derivatives import AnnotatedValue, Derivatives
 from .scope import ObjectValue, StructValue
 from .structs import spelling
 from .values import TupleValue, Value, constant
@@ -65,6 +65,10 @@ class Calls(Derivatives):
     # --- methods
 
     def _method(self, owner: Value, name: str, args: list[Value], kwargs: dict[str, Value]) -> Value:
+        if isinstance(owner, AnnotatedValue):  # func.val(x.val) in a rule
+            callee = self.attribute(owner, name)
+            if callee.known:
+                return self.call_function(callee.const, args, kwargs)
         if isinstance(owner.type, types.ArrayType):
             method = arrays.method(self.b, owner, name)
             if method is not None:
@@ -201,7 +205,7 @@ class Calls(Derivatives):
         """The Python class that a value of this type has when the function runs undecorated."""
         import numpy as np
 
-        if isinstance(value, (ObjectValue, StructValue)):
+        if isinstance(value, (ObjectValue, StructValue, AnnotatedValue)):
             return value.cls
         if isinstance(value.type, types.ArrayType):
             return np.ndarray
@@ -247,6 +251,8 @@ class Calls(Derivatives):
         arg_types = tuple(self.type_of(v) for v in values)
         function = None if len(set(objects)) < len(objects) else self.unit.specialise(kernel, arg_types, self.b.loc)
         if function is None:
+            if kernel.rules:
+                raise self.b.error(f"{kernel.name}, which has rules, gets one struct twice", "give it a copy")
             return self.inline(kernel, values)
         leaves = [leaf for value, type_ in zip(values, arg_types) for leaf in self.leaves_as(value, type_)]
         if function.raises:

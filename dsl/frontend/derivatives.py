@@ -57,6 +57,16 @@ def refuse_annotations(b: Builder, emitter: Structs, value: Value) -> None:
 class Derivatives(Structs):
     """The part of the emitter for annotations and derivatives."""
 
+    def attribute(self, owner: Value, name: str) -> Value:
+        """`.val` and `.dval` of an annotation, as rules have them for arguments."""
+        if not isinstance(owner, AnnotatedValue):
+            return super().attribute(owner, name)
+        if name == "val":
+            return owner.value
+        if name == "dval" and owner.shadows:
+            return TupleValue(owner.shadows) if owner.cls in BATCHES else owner.shadows[0]
+        raise self.b.error(f"{owner.cls.__name__} has no `{name}`", cls=errors.KernelAttributeError)
+
     def annotate(self, cls: type[Annotation], args: list[Value], kwargs: dict[str, Value]) -> Value:
         """`cls(*args)` for a class of dsl.annotations."""
         names = ("val", "dval") if cls in SHADOWED else ("val",)

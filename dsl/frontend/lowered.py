@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import types
+
+if TYPE_CHECKING:
+    from .rules import RuleMaker
 
 
 class Writeback(NamedTuple):
@@ -34,3 +37,5 @@ class Lowered(NamedTuple):
     result_type: types.Type
     errors: list[dict[str, Any]]
     writebacks: tuple[int, ...]
+    #: Makes the rules of kernels in the module that have some: for the derivative engine.
+    rules: RuleMaker | None = None

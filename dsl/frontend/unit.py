@@ -19,6 +19,7 @@ from .derivatives import refuse_annotations
 from .liveness import Liveness
 from .lowered import Writeback
 from .origin import belongs_to_caller
+from .rules import RuleMaker
 from .structs import MustInline
 from .values import Builder, Shared, Value
 
@@ -44,11 +45,15 @@ class Function:
 class Unit:
     """All that the emitters of one module share."""
 
-    def __init__(self, module: ir.Module, options: Any) -> None:
+    def __init__(self, module: ir.Module, options: Any, rules: RuleMaker | None = None) -> None:
+        """`rules` for the module of a rule: those of the module that it is a rule for."""
         self.shared = Shared(module, options)
         self.pending: list[errors.CompileError] = []  # errors of paths that may yet turn out not to be
         self._functions: dict[tuple[int, tuple[types.Type, ...]], Function | None] = {}
-        self._numbers = itertools.count()
+        if rules is None:
+            rules = RuleMaker(options, itertools.count(), self.shared.records)
+        self.rules = rules
+        self.shared.records, self._numbers = rules.records, rules.numbers
         # The kernel is kept as well: what is known of it goes by its id.
         self._trees: dict[int, tuple[FunctionDef, Liveness, Kernel]] = {}
         self._calling: list[Kernel] = []
@@ -129,6 +134,14 @@ class Unit:
             try:
                 self._functions[key] = self._make(kernel, arg_types, is_entry=False)
             except MustInline:
+                if kernel.rules:
+                    raise errors.DifferentiationError(
+                        f"{kernel.name} has rules of its own, but hands out an array or struct of its caller's, or "
+                        "makes a mutable struct",
+                        kernel.loc,
+                        "return a copy of the array",
+                        [("called here", loc)],
+                    ) from None
                 self._functions[key] = None
             except errors.CompileError as error:
                 if error.loc is not None:
@@ -211,6 +224,14 @@ class Unit:
             inputs.pop()
         function.results = [r.type for r in results]
         function.op.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(inputs, function.results))
+        if kernel.rules:
+            if function.writebacks:
+                raise errors.DifferentiationError(
+                    f"{kernel.name} has rules of its own, but assigns to fields of its arguments",
+                    loc,
+                    "return the new values",
+                )
+            self.rules.add(function, kernel, arg_types)
 
     def _owned(self, emitter: Emitter, leaf: ir.Value, kind: types.Type, block: ir.Block, is_entry: bool) -> ir.Value:
         """A result that its receiver may own: an array of the caller's is copied, or the callee inlined."""
@@ -256,7 +277,7 @@ class Unit:
 
     # --- the module
 
-    def drop_unused(self, entry: Function) -> None:
+    def drop_unused(self, entry: str) -> None:
         """Erase the functions that nothing calls: those of attempts that were thrown away, and declarations only they
         used.
         """
@@ -264,7 +285,7 @@ class Unit:
         for op in self.shared.module.body.operations:
             table[ir.StringAttr(op.attributes["sym_name"]).value] = op.operation
         used: set[str] = set()
-        todo = [entry.symbol]
+        todo = [entry]
         while todo:
             symbol = todo.pop()
             if symbol in used:

@@ -143,7 +143,7 @@ class Activity:
             if self._takes_varied(op):
                 self._vary(op)
                 for memref in (*op.results, *writes(op)):
-                    self._varied_objects |= self.objects.of(memref)
+                    self._varied_objects |= self._moving(memref)
         elif name in ("memref.load", "vector.load"):
             if any(o in self._varied_objects for o in self.objects.of(operands[0])):
                 self._vary(op)
@@ -172,6 +172,11 @@ class Activity:
                 for operand in operands:
                     self._varied_objects |= self.objects.of(operand)
 
+    def _moving(self, value: Value) -> set[MemoryObject]:
+        """The memory that a value may point to, if it is such as has shadows."""
+        found = self.objects.of(value)
+        return found if holds_tangents(value.type) or found & self._viewed else set()
+
     def _takes_varied(self, call: Operation) -> bool:
         return any(o in self._varied for o in call.operands) or any(self.varied_memory(m) for m in reads(call))
 
@@ -195,7 +200,7 @@ class Activity:
                 for operand in op.operands:
                     self._use(operand)
                 for memref in reads(op):
-                    self._useful_objects |= self.objects.of(memref)
+                    self._useful_objects |= self._moving(memref)
             return
         if name in ("memref.load", "vector.load"):
             if op.results[0] in self._useful:

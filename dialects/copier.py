@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlir.ir import Block, Location, Operation, Type, Value
+from mlir.ir import Block, FlatSymbolRefAttr, InsertionPoint, Location, Operation, Type, Value
 
-from .builder import Builder, operations
+from .builder import Builder, operations, walk
 
 
 class Copier:
@@ -60,6 +60,26 @@ class Copier:
                     for inner in operations(old):
                         self.operation(inner)
         return new
+
+
+def inline_calls(function: Operation, bodies: dict[str, Operation]) -> None:
+    """Put the bodies (of one block) of called functions in place of their calls, and so on in what that brings."""
+    todo = [op for op in walk(function) if op.name == "func.call"]
+    while todo:
+        call = todo.pop()
+        callee = bodies.get(FlatSymbolRefAttr(call.attributes["callee"]).value)
+        blocks = list(callee.regions[0].blocks) if callee is not None else []
+        if len(blocks) != 1:
+            continue
+        copier = Copier(Builder(InsertionPoint(call), call.location))
+        copier.map.update(zip(blocks[0].arguments, call.operands, strict=True))
+        before = set(operations(call.block))
+        copier.block(blocks[0])
+        for old, new in zip(call.results, operations(blocks[0])[-1].operands, strict=True):
+            old.replace_all_uses_with(copier.value(new))
+        made = [op for op in operations(call.block) if op not in before]
+        todo += [inner for op in made for inner in walk(op) if inner.name == "func.call"]
+        call.erase()
 
 
 def attributes_of(op: Operation) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from mlir.ir import Context, Location, Module, Operation, StringAttr
 from . import dialect
 from .builder import operation, walk
 from .caches import lower_caches
+from .copier import inline_calls
 from .custom.effects import mark_calls
-from .custom.marks import is_custom, release, rule_names
+from .custom.marks import functions, is_custom, release, rule_names
 from .custom.resolve import Rules, RuleSource
 from .dead_code import remove_dead_code
 from .errors import refuse
@@ -93,6 +94,8 @@ def _expand(module: Module, declaration: Operation, request: Request, rules: Rul
         del declaration.attributes[attribute]
     if request.public:
         declaration.attributes["sym_visibility"] = StringAttr.get("public")
+    if request.split:  # so that it is seen where memory that goes on the tape comes from
+        inline_calls(declaration, functions(module))
     remove_dead_code(declaration, request.unneeded(declaration))
     tape = split(declaration, request) if request.split else Tape()
     return Expansion(request, name, found.taped, found.loops, tape)

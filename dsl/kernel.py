@@ -164,7 +164,7 @@ class Kernel:
         # A script's own kernels go by their text: another process may have another __main__.
         if self.__module__ not in ("__main__", "__mp_main__", None):
             found = find(self.__module__, self.__qualname__)
-            if found is self or (found is self.fn and not self.options):
+            if found is self or (found is self.fn and not self.options and not self.rules):
                 return by_name, (self.__module__, self.__qualname__)
         fn = self.fn
         names = (self.__name__, self.__qualname__, self.__module__, self.__doc__)

@@ -67,6 +67,14 @@ class RuleMaker:
             if rule.part == "augment" and rule.kernel is not None and looks_at_shadows(rule.kernel):
                 function.op.attributes["autodiff.early_shadows"] = ir.UnitAttr.get()
 
+    @staticmethod
+    def may_raise(kernel: Kernel, arg_types: Sequence[types.Type]) -> bool:
+        """Whether a kernel's rules get an error cell even if the kernel has none: where there are arrays, whose shapes
+        need not fit each other. (A function of numbers is not to be slowed down in a loop.)
+        """
+        written = any(rule.part not in ("easy", "inactive") for rule in kernel.rules)
+        return written and any(isinstance(leaf, types.ArrayType) for t in arg_types for leaf in types.leaves(t))
+
     def error_records(self) -> list[dict[str, Any]]:
         """The places where the module, rules included, may raise."""
         return [record.as_dict() for record in self.records]

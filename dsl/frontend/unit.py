@@ -218,6 +218,10 @@ class Unit:
             results += emitter.leaves_as(field, back.type)
         ir.Operation.create("func.return", [], results)
         function.raises = any(True for _ in cell.uses)
+        if not function.raises and self.rules.may_raise(kernel, arg_types):
+            # The cell is then there for the rules; it comes with a table of what can be in it.
+            function.raises = True
+            self.shared.record("RuntimeError", f"a rule of {kernel.name} failed", loc)
         inputs = [a.type for a in block.arguments]
         if not function.raises:
             block.erase_argument(len(inputs) - 1)

@@ -220,11 +220,7 @@ class _Scan:
         for name, value in sorted(kernel.defaults.items()):
             self.parts.append(f"default {name}")
             self.value(value, ())
-        self.entries.append((kernel.__dict__, "rules", kernel.rules))
-        for rule in kernel.rules:
-            self.parts.append(f"rule {rule.part} {rule.batched}")
-            if rule.kernel is not None:
-                self.kernel(rule.kernel)
+        self.rules(kernel)
         for name in words:
             self.name(fn, name, words)
 
@@ -265,8 +261,7 @@ class _Scan:
         elif kind.__name__ == "Kernel" and kind.__module__ == "dsl.kernel":
             self.kernel(value)
         elif _is_foreign(value):
-            self.parts.append(f"foreign {value.identity()}")
-            self.foreign.append(value)
+            self.foreign_function(value)
         elif _numpy_scalar(value):
             self.parts.append(f"scalar {value.dtype.str} {value.tobytes().hex()}")
         elif isinstance(value, _PLAIN):  # an IntEnum, say
@@ -281,6 +276,20 @@ class _Scan:
             self.parts.append(f"{_path(kind)} {value!r}")
         else:
             self.parts.append(f"no constant: {_path(kind)}")
+
+    def rules(self, owner: Kernel | Foreign) -> None:
+        """The derivative rules of a kernel or foreign function."""
+        self.entries.append((owner.__dict__, "rules", owner.rules))
+        for rule in owner.rules:
+            self.parts.append(f"rule {rule.part} {rule.batched}")
+            if rule.kernel is not None:
+                self.kernel(rule.kernel)
+
+    def foreign_function(self, value: Foreign) -> None:
+        self.parts.append(f"foreign {value.identity()}")
+        if not any(known is value for known in self.foreign):
+            self.foreign.append(value)
+            self.rules(value)
 
     def function(self, fn: FunctionType) -> None:
         if _library(fn.__module__):

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import re
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from . import types
 from .errors import ArgumentError
 from .signature import Parameter, Signature, parse
+
+if TYPE_CHECKING:
+    from .rules import Rule
+    from .syntax.loc import Loc
 
 _C_TYPES: dict[str, Any] = {
     "bool": ctypes.c_bool, "int8": ctypes.c_int8, "int16": ctypes.c_int16, "int32": ctypes.c_int32,
@@ -32,6 +36,9 @@ class Foreign:
     def __init__(self, name: str, signature: Signature) -> None:
         self.name = self.__name__ = name
         self.signature = signature
+        self.params = tuple(f"x{k}" for k in range(len(signature.parameters)))  # what its rules call the arguments
+        self.rules: tuple[Rule, ...] = ()  # how it is differentiated; see dsl.rules
+        self.loc: Loc | None = None
 
     @property
     def symbol(self) -> str:

@@ -19,7 +19,7 @@
 The arguments of the kernel arrive as annotations (`x.val`, `x.dval`), `func` as `Const(f)`; `config` and `RT` (the
 annotation that the result has) are known when compiling, and so is `isinstance(x, Const)`. A parameter's annotation
 (`x: Duplicated`) limits a rule to calls in which the argument is one; of several rules the first that fits is taken.
-See docs/custom_rules.md.
+External functions (`dsl.extern`) have rules in the same way. See docs/custom_rules.md.
 
 `easy` makes both modes of partial derivatives, `inactive` says that a kernel has derivative zero.
 """
@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import ArgumentError
+from .foreign import Foreign
 from .kernel import Kernel, as_kernel
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -140,14 +141,17 @@ def _maker(part: str, f: Any, batched: bool) -> Callable[[_Function], _Function]
     return make
 
 
-def _target(f: Any) -> Kernel:
+def _target(f: Any) -> Kernel | Foreign:
+    """What gets the rules: a kernel, that of a plain function, or an external function."""
+    if isinstance(f, Foreign):
+        return f
     kernel = as_kernel(f)
     if not isinstance(f, Kernel) and getattr(f, "__dsl_kernel__", None) is not kernel:
         raise ArgumentError(f"{f!r} is made anew each time", None, "give the function a name, by `def`")
     return kernel
 
 
-def _check_count(part: str, kernel: Kernel, rule: Kernel) -> None:
+def _check_count(part: str, kernel: Kernel | Foreign, rule: Kernel) -> None:
     leading = _LEADING[part].split()
     expected = [*leading, *kernel.params]
     found = list(rule.params)

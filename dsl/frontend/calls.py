@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlir import ir
 
@@ -16,6 +17,9 @@ from .derivatives import AnnotatedValue, Derivatives
 from .scope import ObjectValue, StructValue
 from .structs import spelling
 from .values import TupleValue, Value, constant
+
+if TYPE_CHECKING:
+    from .unit import Function
 
 _REFUSED: dict[object, str] = {
     print: "kernels do not print; return the value, or run the undecorated function",
@@ -139,7 +143,7 @@ class Calls(Derivatives):
         if row is not None:
             return mathlib.call(self.b, row, args, kwargs)
         if isinstance(function, Foreign):
-            return foreign.call(self.b, function, args, kwargs)
+            return self._foreign(function, args, kwargs)
         if types.is_struct_class(function):
             return self.construct(
                 function, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
@@ -254,15 +258,7 @@ class Calls(Derivatives):
             if kernel.rules:
                 raise self.b.error(f"{kernel.name}, which has rules, gets one struct twice", "give it a copy")
             return self.inline(kernel, values)
-        leaves = [leaf for value, type_ in zip(values, arg_types) for leaf in self.leaves_as(value, type_)]
-        if function.raises:
-            leaves.append(self.b.error_cell)
-            self.b.raises += 1
-            self.b.must_leave = True
-        call = ir.Operation.create(
-            "func.call", function.results, leaves, attributes={"callee": ir.FlatSymbolRefAttr.get(function.symbol)}
-        )
-        results = iter(list(call.results))
+        results = self._called(function, values, arg_types)
         value = self.rebuild(function.result_type, results)
         for back in function.writebacks:
             target = values[back.argument]
@@ -273,6 +269,27 @@ class Calls(Derivatives):
             self.store_attribute(target, back.path[-1], self.rebuild(back.type, results))
             assert field in self.state.vars
         return value
+
+    def _called(
+        self, function: Function, values: Sequence[Value], arg_types: Sequence[types.Type]
+    ) -> Iterator[ir.Value]:
+        """The results of a call of a function of the module."""
+        leaves = [leaf for value, type_ in zip(values, arg_types) for leaf in self.leaves_as(value, type_)]
+        if function.raises:
+            leaves.append(self.b.error_cell)
+            self.b.raises += 1
+            self.b.must_leave = True
+        callee = {"callee": ir.FlatSymbolRefAttr.get(function.symbol)}
+        return iter(list(ir.Operation.create("func.call", function.results, leaves, attributes=callee).results))
+
+    def _foreign(self, foreign_: Foreign, args: list[Value], kwargs: dict[str, Value]) -> Value:
+        """A call of a foreign function; if it has rules, by way of a function of the module that carries them."""
+        if not foreign_.rules:
+            return foreign.call(self.b, foreign_, args, kwargs)
+        given = foreign.arguments(self.b, foreign_, args, kwargs)
+        function = self.unit.foreign(foreign_, self.b.loc)
+        arg_types = [p.type for p in foreign_.signature.parameters]
+        return self.rebuild(function.result_type, self._called(function, given, arg_types))
 
     def inline(self, kernel: Any, values: list[Value]) -> Value:
         """Emit the body of a kernel in place of a call; it works on the caller's objects themselves."""

@@ -17,14 +17,7 @@ from .values import Builder, Value, constant
 def call(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str, Value]) -> Value:
     """A call of a C function."""
     signature = function.signature
-    if kwargs:
-        raise b.error(f"{function.name}() takes its arguments by position", f"its signature is {signature}")
-    if len(args) != len(signature.parameters):
-        raise b.error(
-            f"{function.name}() takes {len(signature.parameters)} arguments, {len(args)} given",
-            f"its signature is {signature}",
-        )
-    given = [argument(b, function, k, p, a) for k, (p, a) in enumerate(zip(signature.parameters, args))]
+    given = arguments(b, function, args, kwargs)
     operands = [_passed(b, p, v) for p, v in zip(signature.parameters, given)]
     result = signature.result
     results = [b.storage(result)] if isinstance(result, types.Scalar) else []
@@ -39,6 +32,19 @@ def call(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str,
     if result.kind == "b":
         return Value(result, (_is_true(b, found[0], result),))
     return Value(result, (found[0],))
+
+
+def arguments(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str, Value]) -> list[Value]:
+    """The arguments of a call in the types that the signature says."""
+    signature = function.signature
+    if kwargs:
+        raise b.error(f"{function.name}() takes its arguments by position", f"its signature is {signature}")
+    if len(args) != len(signature.parameters):
+        raise b.error(
+            f"{function.name}() takes {len(signature.parameters)} arguments, {len(args)} given",
+            f"its signature is {signature}",
+        )
+    return [argument(b, function, k, p, a) for k, (p, a) in enumerate(zip(signature.parameters, args))]
 
 
 def argument(b: Builder, function: Foreign, index: int, parameter: Parameter, value: Value) -> Value:

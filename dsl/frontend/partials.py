@@ -13,6 +13,7 @@ from .scope import RETURNED
 from .values import TupleValue, Value, constant
 
 if TYPE_CHECKING:
+    from ..foreign import Foreign
     from ..kernel import Kernel
     from .emitter import Emitter
 
@@ -24,20 +25,20 @@ class Partials:
     """The partial derivatives of `kernel`, by the function `rule`, emitted in a function of their own."""
 
     def __init__(
-        self, emitter: Emitter, rule: Kernel, kernel: Kernel, result_type: types.Type, strong_zero: bool
+        self, emitter: Emitter, rule: Kernel, kernel: Kernel | Foreign, result_type: types.Type, strong_zero: bool
     ) -> None:
         self.e, self.b = emitter, emitter.b
         self.rule, self.kernel, self.strong_zero = rule, kernel, strong_zero
         self.results: list[Any] = types.leaves(result_type)
 
     @staticmethod
-    def takes_result(rule: Kernel, kernel: Kernel) -> bool:
+    def takes_result(rule: Kernel, kernel: Kernel | Foreign) -> bool:
         """Whether the partial derivatives are computed from the result, too."""
         return len(rule.params) == len(kernel.params) + 1
 
     def value(self, arguments: list[Value]) -> Value:
         """The kernel itself."""
-        return self.e.unless_failed(lambda: self.e.call_kernel(self.kernel, arguments, {}))
+        return self.e.call_function(self.kernel, arguments, {})
 
     def evaluate(
         self, arguments: list[Value], kept: Value | None, needs_value: bool

@@ -1,8 +1,8 @@
 """Rules of kernels as functions of MLIR, made when the derivative engine asks for them.
 
-While a module is emitted, `RuleMaker` is told of each function in it whose kernel has rules, and puts the attributes on
-it that say so (see dialects/custom). Called by the engine with what a rule is wanted for, it chooses among the kernel's
-rules and emits the one (rule_function) for just that.
+While a module is emitted, `RuleMaker` is told of each function in it whose kernel (or foreign function) has rules, and
+puts the attributes on it that say so (see dialects/custom). Called by the engine with what a rule is wanted for, it
+chooses among the rules and emits the one (rule_function) for just that.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..rules import Rule
 from ..syntax import nodes
 
 if TYPE_CHECKING:
+    from ..foreign import Foreign
     from ..kernel import Kernel
     from .unit import Function, Unit
     from .values import Record
@@ -42,7 +43,7 @@ class Ruled(NamedTuple):
     """A function of the module whose kernel has rules."""
 
     symbol: str
-    kernel: Kernel
+    kernel: Kernel | Foreign
     arg_types: tuple[types.Type, ...]
     result_type: types.Type
     raises: bool
@@ -57,7 +58,7 @@ class RuleMaker:
         #: What the augmented primal that was made for a call leaves to its reverse rule.
         self.tapes: dict[tuple[str, Wanted], types.Type] = {}
 
-    def add(self, function: Function, kernel: Kernel, arg_types: tuple[types.Type, ...]) -> None:
+    def add(self, function: Function, kernel: Kernel | Foreign, arg_types: tuple[types.Type, ...]) -> None:
         """Mark a function as one whose kernel has rules."""
         found = Ruled(function.symbol, kernel, arg_types, function.result_type, function.raises)
         self.functions[function.symbol] = found
@@ -68,7 +69,7 @@ class RuleMaker:
                 function.op.attributes["autodiff.early_shadows"] = ir.UnitAttr.get()
 
     @staticmethod
-    def may_raise(kernel: Kernel, arg_types: Sequence[types.Type]) -> bool:
+    def may_raise(kernel: Kernel | Foreign, arg_types: Sequence[types.Type]) -> bool:
         """Whether a kernel's rules get an error cell even if the kernel has none: where there are arrays, whose shapes
         need not fit each other. (A function of numbers is not to be slowed down in a loop.)
         """

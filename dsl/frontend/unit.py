@@ -24,6 +24,7 @@ from .structs import MustInline
 from .values import Builder, Shared, Value
 
 if TYPE_CHECKING:
+    from ..foreign import Foreign
     from ..kernel import Kernel
     from ..modes import Mode
     from ..syntax.nodes import FunctionDef
@@ -244,6 +245,44 @@ class Unit:
         if not is_entry:
             raise MustInline
         return emitter.copied(leaf, kind)
+
+    def foreign(self, foreign_: Foreign, loc: Loc) -> Function:
+        """The function that calls a foreign one and carries its rules, made when first asked for."""
+        arg_types = tuple(p.type for p in foreign_.signature.parameters)
+        key = (id(foreign_), arg_types)
+        found = self._functions.get(key)
+        if found is None:
+            found = self._functions[key] = self._carrier(foreign_, arg_types, loc)
+        return found
+
+    def _carrier(self, foreign_: Foreign, arg_types: tuple[types.Type, ...], loc: Loc) -> Function:
+        from . import foreign
+
+        symbol = f"{foreign_.name}.{next(self._numbers)}"
+        inputs = [self.shared.type(t.mlir) for t in arg_types]
+        raises = self.rules.may_raise(foreign_, arg_types)
+        if raises:
+            inputs.append(self.shared.type("memref<1xi64>"))
+            self.shared.record("RuntimeError", f"a rule of {foreign_.name} failed", loc)
+        result = foreign_.signature.result
+        results = [] if result == types.none else [self.shared.type(result.mlir)]
+        attributes = {
+            "sym_name": ir.StringAttr.get(symbol),
+            "function_type": ir.TypeAttr.get(ir.FunctionType.get(inputs, results)),
+            "sym_visibility": ir.StringAttr.get("private"),
+        }
+        place = ir.Location.file(loc.file, loc.line, loc.col)
+        with ir.InsertionPoint(self.shared.module.body), place:
+            op = ir.Operation.create("func.func", attributes=attributes, regions=1)
+        block = op.regions[0].blocks.append(*inputs, arg_locs=[place] * len(inputs))
+        with ir.InsertionPoint(block), place:
+            b = Builder(self.shared, loc, None)
+            value = foreign.call(b, foreign_, [Value(t, (a,)) for t, a in zip(arg_types, block.arguments)], {})
+            ir.Operation.create("func.return", [], [b.ir(value)] if results else [])
+        function = Function(symbol, op)
+        function.results, function.result_type, function.raises = results, result, raises
+        self.rules.add(function, foreign_, arg_types)
+        return function
 
     # --- derivatives
 

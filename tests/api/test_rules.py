@@ -4,6 +4,7 @@ used.
 
 from __future__ import annotations
 
+import ctypes
 import math
 import pickle
 from typing import Any, NamedTuple
@@ -720,3 +721,69 @@ def test_what_a_kernel_with_rules_may_not_do() -> None:
     outer = dsl.kernel(lambda x: same(x)[0])
     with pytest.raises(DifferentiationError, match="hands out an array or struct of its caller's"):
         outer(np.ones(2))
+
+
+# external functions ---------------------------------------------------------------------------------------------------
+@ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_double))
+def scale_three(a: float, x: Any, y: Any) -> float:
+    for k in range(3):
+        y[k] = a * x[k]
+    return y[0]
+
+
+def scale_body(a, x, y):
+    for k in range(3):
+        y[k] = a * x[k]
+    return y[0]
+
+
+def scale_forward(config, func, RT, a, x, y):
+    r = func.val(a.val, x.val, y.val)
+    for k in range(3):
+        d = 0.0 if isinstance(a, Const) else a.dval * x.val[k]
+        if isinstance(x, Duplicated):
+            d += a.val * x.dval[k]
+        y.dval[k] = d
+    return r, y.dval[0]
+
+
+def scale_reverse(config, func, dret, tape, a, x, y):
+    if isinstance(dret, Active):
+        y.dval[0] += dret.val
+    da = 0.0
+    for k in range(3):
+        da += y.dval[k] * x.val[k]
+        if isinstance(x, Duplicated):
+            x.dval[k] += y.dval[k] * a.val
+        y.dval[k] = 0.0
+    return (None if isinstance(a, Const) else da), None, None
+
+
+def scaling(scale):
+    @dsl.kernel
+    def program(a, x, n):
+        s = 0.0
+        y = dsl.zeros(3)
+        for _ in range(n):
+            s += scale(a + s, x, y)
+            x[:] = x * y
+        return s + y[2]
+
+    return program
+
+
+def test_an_external_function_with_rules() -> None:
+    external = dsl.extern("scale_three", scale_three, "(float64, const float64[:], float64[:]) -> float64")
+    with pytest.raises(DifferentiationError, match="derivative rule"):
+        autodiff(Forward, scaling(external), Duplicated(0.7, 1.0), Duplicated(np.ones(3), np.ones(3)), Const(2))
+    dsl.rules.forward(external)(scale_forward)
+    dsl.rules.reverse(external)(scale_reverse)
+    seen = []
+    for scale in (external, dsl.kernel(scale_body)):
+        x, dx, *_ = vectors(8)
+        found = [flat(autodiff(Forward, scaling(scale), Duplicated(0.7, 0.5), Duplicated(x, dx), Const(3))), x, dx]
+        x, dx, *_ = vectors(9)
+        result = autodiff(ReverseWithPrimal, scaling(scale), Active, Active(0.7), Duplicated(x, dx), Const(3))
+        seen.append([*found, flat(result), x, dx])
+    for with_rules, without in zip(*seen, strict=True):
+        np.testing.assert_allclose(with_rules, without, rtol=1e-12)

@@ -1,0 +1,27 @@
+"""What the simulator watches for while a kernel runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Each check can be turned off; all but `misaligned`-free, bounds-free programs then run as they are.
+
+    `bounds` and `alignment` of a global access cannot be turned off altogether: the simulator has no memory behind its
+    allocations, and reads of there give zeros, writes vanish.
+    """
+
+    bounds: bool = True
+    alignment: bool = True
+    uninitialised: bool = True  # reads of shared and local memory that nothing wrote
+    races: bool = True
+    barriers: bool = True  # a barrier that not all threads of a block reach together
+    early_exit: bool = True  # (with `barriers`) threads that have left the kernel count as not reaching it
+    read_only: bool = True
+    steps: int = 20_000_000  # instructions that one batch of blocks may take, each one counted once for all its threads
+
+
+ALL = Checks()
+NONE = Checks(False, False, False, False, False, False, False)

@@ -1,0 +1,470 @@
+"""The memories of the machine: bytes, what of them is allocated, and the checks of an access.
+
+All addresses are ints of 64 bits. Shared and local memory have addresses of their own from 0; in generic addresses they
+are found in windows above global memory.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import types
+from .errors import DataRace, Misaligned, OutOfBounds, ReadOnlyWrite, UninitialisedRead
+
+if TYPE_CHECKING:
+    from .races import History, Races
+    from .state import Batch
+    from .syntax import Instruction
+    from .threads import Threads
+
+GLOBAL_BASE = 0x7000_0000_0000
+SHARED_WINDOW = 0x7D00_0000_0000
+LOCAL_WINDOW = 0x7E00_0000_0000
+PARAM_WINDOW = 0x7F00_0000_0000
+WINDOWS = {"shared": SHARED_WINDOW, "local": LOCAL_WINDOW, "param": PARAM_WINDOW}
+_GUARD = 256  # bytes that nothing owns, between allocations
+_INITIALISED = {n: t.type(int.from_bytes(b"\1" * n, "little")) for n, t in types.UNSIGNED.items()}
+
+
+@dataclass(frozen=True)
+class Access:
+    """What an instruction does to memory: `lanes` elements of `element` bytes, one after the other."""
+
+    instruction: Instruction
+    element: int
+    lanes: int = 1
+    kind: str = "plain"  # plain; strong: volatile, relaxed and the like; atomic: read and write; constant: ld.nc
+
+    @property
+    def nbytes(self) -> int:
+        return self.element * self.lanes
+
+
+class Memory:
+    """Bytes that threads access."""
+
+    space = ""
+
+    def __init__(self, nbytes: int):
+        self.races: Races | None = None
+        self.initialised: np.ndarray | None = None
+        self._resize(nbytes)
+
+    def _resize(self, nbytes: int) -> None:
+        old = getattr(self, "bytes", None)
+        self.bytes = np.zeros(-(-nbytes // 16) * 16, np.uint8)
+        if old is not None:
+            self.bytes[: old.size] = old
+        self.views = {n: self.bytes.view(t) for n, t in types.UNSIGNED.items()}
+
+    def offsets(self, m: Batch, t: Threads, address: np.ndarray, access: Access, writes: bool) -> np.ndarray:
+        """Where in `bytes` the threads' addresses are, after the checks of bounds and alignment."""
+        raise NotImplementedError
+
+    # --- what instructions do
+
+    def load(self, m: Batch, t: Threads, address: np.ndarray, access: Access) -> list[np.ndarray]:
+        """The elements, as unsigned ints: for every thread of the set, or one value if they all read one address."""
+        offsets = self.offsets(m, t, address, access, False)
+        if self.initialised is not None:
+            self._check_initialised(m, t, offsets, access)
+        if self.races is not None:
+            self._record_read(m, t, offsets, access)
+        view = self.views[access.element]
+        index = offsets >> (access.element.bit_length() - 1)
+        return [view[index + k] if k else view[index] for k in range(access.lanes)]
+
+    def store(self, m: Batch, t: Threads, address: np.ndarray, access: Access, values: list[np.ndarray]) -> None:
+        """The elements come as unsigned ints, laid out over the set."""
+        offsets = self.offsets(m, t, address, access, True)
+        if offsets.size != t.count:
+            offsets = np.broadcast_to(offsets, (t.count,))
+        view = self.views[access.element]
+        index = offsets >> (access.element.bit_length() - 1)
+        racy = self.races is not None
+        if racy:
+            self._check_write(m, t, offsets, access, index, values)
+        for k, value in enumerate(values):
+            view[index + k if k else index] = value
+        if self.initialised is not None:
+            flags = self.initialised.view(types.UNSIGNED[access.element])
+            for k in range(access.lanes):
+                flags[index + k] = _INITIALISED[access.element]
+        if racy:
+            self._check_met(m, t, offsets, access, index, values)
+
+    def _check_initialised(self, m: Batch, t: Threads, offsets: np.ndarray, access: Access) -> None:
+        assert self.initialised is not None
+        flags = self.initialised.view(types.UNSIGNED[access.element])
+        index = offsets >> (access.element.bit_length() - 1)
+        for k in range(access.lanes):
+            bad = flags[index + k] != _INITIALISED[access.element]
+            if bad.any():
+                at = np.flatnonzero(bad)
+                raise m.fault(
+                    UninitialisedRead,
+                    f"{access.nbytes} bytes of {self.space} memory are read that nothing has written",
+                    t,
+                    int(at[0]),
+                    access.instruction,
+                    address=self.address_at(m, t, offsets, int(at[0])),
+                    space=self.space,
+                    count=len(at),
+                )
+
+    # --- races
+
+    def _record_read(self, m: Batch, t: Threads, offsets: np.ndarray, access: Access) -> None:
+        races = self.races
+        assert races is not None
+        m.clock.tick(access.instruction)
+        if offsets.size != t.count:  # one address: two threads stand for all unless somebody wrote there
+            if not (races.writes.used or races.atomics.used):
+                t = t.pick(np.array([0, t.count - 1])) if t.count > 1 else t
+            offsets = np.broadcast_to(offsets, (t.count,))
+        threads = m.thread_numbers[t.index]
+        for granules in races.granules(offsets, access.nbytes):
+            self._check(m, t, races.writes, granules, threads, access, "reads", "wrote")
+            if access.kind == "constant" and races.writes.used and (races.writes.codes[granules] != 0).any():
+                at = int(np.flatnonzero(races.writes.codes[granules])[0])
+                raise m.fault(
+                    ReadOnlyWrite,
+                    "a non-coherent load reads what this launch has written",
+                    t,
+                    at,
+                    access.instruction,
+                    address=self.address_at(m, t, offsets, at),
+                    space=self.space,
+                )
+            if access.kind != "strong":
+                self._check(m, t, races.atomics, granules, threads, access, "reads", "updated atomically")
+                races.reads.add(granules, threads)
+
+    def _check_write(
+        self,
+        m: Batch,
+        t: Threads,
+        offsets: np.ndarray,
+        access: Access,
+        index: np.ndarray,
+        values: list[np.ndarray],
+    ) -> None:
+        races = self.races
+        assert races is not None
+        m.clock.tick(access.instruction)
+        threads = m.thread_numbers[t.index]
+        for granules in races.granules(offsets, access.nbytes):
+            self._check(m, t, races.reads, granules, threads, access, "writes", "read")
+            if access.kind != "strong":
+                self._check(m, t, races.atomics, granules, threads, access, "writes", "updated atomically")
+            found = races.writes.conflicts(granules, threads)
+            if found is not None:
+                view = self.views[access.element]
+                differs = np.zeros(len(found), bool)
+                for k, value in enumerate(values):
+                    new = value if value.size == 1 else value[found]
+                    differs |= view[index[found] + k] != new
+                if differs.any():
+                    self._race(m, t, races.writes, granules, found[differs], access, "writes", "wrote")
+            (races.atomics if access.kind == "strong" else races.writes).add(granules, threads)
+
+    def _check_met(
+        self,
+        m: Batch,
+        t: Threads,
+        offsets: np.ndarray,
+        access: Access,
+        index: np.ndarray,
+        values: list[np.ndarray],
+    ) -> None:
+        """Threads that wrote different values to one place in this very instruction."""
+        if access.kind == "strong":
+            return
+        view = self.views[access.element]
+        for k, value in enumerate(values):
+            lost = view[index + k if k else index] != value
+            if lost.any():
+                at = int(np.flatnonzero(lost)[0])
+                others = np.flatnonzero(offsets == offsets[at])
+                other = int(others[others != at][-1])
+                raise m.fault(
+                    DataRace,
+                    f"two threads write different values to one place in {self.space} memory",
+                    t,
+                    at,
+                    access.instruction,
+                    address=self.address_at(m, t, offsets, at),
+                    space=self.space,
+                    other=(int(m.thread_numbers[t.index[other]]), access.instruction),
+                )
+
+    def record_atomic(self, m: Batch, t: Threads, offsets: np.ndarray, access: Access) -> None:
+        """Checks and notes an atomic update."""
+        races = self.races
+        if races is None:
+            return
+        m.clock.tick(access.instruction)
+        threads = m.thread_numbers[t.index]
+        for granules in races.granules(offsets, access.nbytes):
+            self._check(m, t, races.writes, granules, threads, access, "updates atomically", "wrote")
+            self._check(m, t, races.reads, granules, threads, access, "updates atomically", "read")
+            races.atomics.add(granules, threads)
+
+    def _check(
+        self,
+        m: Batch,
+        t: Threads,
+        history: History,
+        granules: np.ndarray,
+        threads: np.ndarray,
+        access: Access,
+        does: str,
+        did: str,
+    ) -> None:
+        found = history.conflicts(granules, threads)
+        if found is not None:
+            self._race(m, t, history, granules, found, access, does, did)
+
+    def _race(
+        self,
+        m: Batch,
+        t: Threads,
+        history: History,
+        granules: np.ndarray,
+        found: np.ndarray,
+        access: Access,
+        does: str,
+        did: str,
+    ) -> None:
+        at = int(found[0])
+        assert self.races is not None
+        offset = granules[at : at + 1] << self.races.shift
+        raise m.fault(
+            DataRace,
+            f"a thread {does} {self.space} memory that another one {did}, with no barrier between",
+            t,
+            at,
+            access.instruction,
+            address=self.address_at(m, t, np.broadcast_to(offset, (t.count,)), at),
+            space=self.space,
+            count=len(found),
+            other=history.who(int(granules[at])),
+        )
+
+    def address_at(self, m: Batch, t: Threads, offsets: np.ndarray, position: int) -> int:
+        """The address, in its own space, behind an offset into `bytes`."""
+        return int(offsets[position if offsets.size > 1 else 0])
+
+    # --- checks of alignment
+
+    def _check_aligned(self, m: Batch, t: Threads, address: np.ndarray, access: Access) -> np.ndarray:
+        low = np.uint64(access.nbytes - 1)
+        if np.bitwise_or.reduce(address) & low:
+            if m.launch.checks.alignment:
+                at = np.flatnonzero(address & low)
+                raise m.fault(
+                    Misaligned,
+                    f"{access.nbytes} bytes are accessed at {self.space} address {int(address[at[0]]):#x}, "
+                    f"which is no multiple of {access.nbytes}",
+                    t,
+                    int(at[0]),
+                    access.instruction,
+                    address=int(address[at[0]]),
+                    space=self.space,
+                    count=len(at) if address.size > 1 else t.count,
+                )
+            address = address & ~low
+        return address
+
+
+class Ranges:
+    """Which ranges of addresses are allocated, and which of them may be written."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.sizes: dict[int, int] = {}
+        self.read_only: set[int] = set()
+        self._arrays: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    def add(self, start: int, size: int, read_only: bool = False) -> None:
+        insort(self.starts, start)
+        self.sizes[start] = size
+        if read_only:
+            self.read_only.add(start)
+        self._arrays = None
+
+    def remove(self, start: int) -> int:
+        self.starts.pop(bisect_right(self.starts, start) - 1)
+        self.read_only.discard(start)
+        self._arrays = None
+        return self.sizes.pop(start)
+
+    def find(self, address: int) -> int | None:
+        """The start of the range that holds the address."""
+        k = bisect_right(self.starts, address) - 1
+        if k < 0 or address >= self.starts[k] + self.sizes[self.starts[k]]:
+            return None
+        return self.starts[k]
+
+    def outside(self, address: np.ndarray, nbytes: int, writes: bool) -> np.ndarray | None:
+        """Which accesses are not within one range (that may be written, if they write); None for none."""
+        low, high = int(address.min()), int(address.max())
+        k = bisect_right(self.starts, low) - 1
+        if k >= 0:
+            start = self.starts[k]
+            if high + nbytes <= start + self.sizes[start] and not (writes and start in self.read_only):
+                return None
+        if not self.starts:
+            return np.ones(address.shape, bool)
+        if self._arrays is None:
+            starts = np.array(self.starts, np.uint64)
+            sizes = np.array([self.sizes[s] for s in self.starts], np.uint64)
+            fixed = np.array([s in self.read_only for s in self.starts])
+            self._arrays = starts, sizes, fixed
+        starts, sizes, fixed = self._arrays
+        at = np.searchsorted(starts, address, "right") - 1
+        known = np.maximum(at, 0)
+        bad = (at < 0) | (address - starts[known] + np.uint64(nbytes) > sizes[known])
+        if writes:
+            bad |= fixed[known]
+        return bad if bad.any() else None
+
+    def describe(self, address: int) -> str:
+        """Where an address lies with respect to the nearest range."""
+        k = bisect_right(self.starts, address) - 1
+        below = self.starts[k] if k >= 0 else None
+        above = self.starts[k + 1] if k + 1 < len(self.starts) else None
+        distance_below = address - (below + self.sizes[below]) if below is not None else None
+        if above is not None and (distance_below is None or above - address < distance_below):
+            size = self.sizes[above]
+            return f"{above - address} bytes before the start of an allocation of {size} bytes"
+        if below is None or distance_below is None:
+            return "and nothing is allocated"
+        if distance_below < 0:
+            return f"across the end of an allocation of {self.sizes[below]} bytes"
+        return f"{distance_below} bytes past the end of an allocation of {self.sizes[below]} bytes"
+
+
+class GlobalMemory(Memory):
+    """The device's memory: allocations that never touch, so that an access past the end of one is seen."""
+
+    space = "global"
+
+    def __init__(self, capacity: int):
+        self.capacity = capacity
+        self.ranges = Ranges()
+        self.free_list: list[tuple[int, int]] = []  # (offset, bytes), by offset
+        self.top = _GUARD
+        super().__init__(1 << 16)
+
+    def alloc(self, nbytes: int, read_only: bool = False) -> int:
+        """The address of new memory, filled with ones: a float read of there is NaN."""
+        room = -(-nbytes // 256) * 256 + _GUARD
+        for k, (offset, free) in enumerate(self.free_list):
+            if free >= room:
+                if free > room:
+                    self.free_list[k] = (offset + room, free - room)
+                else:
+                    del self.free_list[k]
+                break
+        else:
+            offset = self.top
+            if offset + room > self.capacity:
+                raise MemoryError(f"{nbytes} bytes do not fit into the simulated device's {self.capacity} bytes")
+            self.top += room
+            if self.top > self.bytes.size:
+                self._resize(min(max(self.top, 2 * self.bytes.size), self.capacity))
+        self.bytes[offset : offset + nbytes] = 0xFF
+        self.ranges.add(GLOBAL_BASE + offset, nbytes, read_only)
+        return GLOBAL_BASE + offset
+
+    def free(self, address: int) -> None:
+        nbytes = self.ranges.remove(address)
+        entry = (address - GLOBAL_BASE, -(-nbytes // 256) * 256 + _GUARD)
+        insort(self.free_list, entry)
+        k = self.free_list.index(entry)
+        if k + 1 < len(self.free_list) and sum(self.free_list[k]) == self.free_list[k + 1][0]:
+            self.free_list[k : k + 2] = [(entry[0], entry[1] + self.free_list[k + 1][1])]
+        if k and sum(self.free_list[k - 1]) == self.free_list[k][0]:
+            before = self.free_list[k - 1]
+            self.free_list[k - 1 : k + 1] = [(before[0], before[1] + self.free_list[k][1])]
+
+    def slice(self, address: int, nbytes: int) -> np.ndarray | None:
+        """The bytes of a range within one allocation; None if it is not."""
+        start = self.ranges.find(address) if nbytes else self.ranges.find(address) or GLOBAL_BASE
+        if start is None or (nbytes and address + nbytes > start + self.ranges.sizes[start]):
+            return None
+        return self.bytes[address - GLOBAL_BASE : address - GLOBAL_BASE + nbytes]
+
+    def offsets(self, m: Batch, t: Threads, address: np.ndarray, access: Access, writes: bool) -> np.ndarray:
+        bad = self.ranges.outside(address, access.nbytes, writes)
+        if bad is not None:
+            at = np.flatnonzero(bad)
+            first = int(address[at[0]])
+            inside = self.ranges.find(first)
+            fixed = writes and inside is not None and inside in self.ranges.read_only
+            if m.launch.checks.read_only if fixed else m.launch.checks.bounds:
+                does = "write" if writes else "read"
+                raise m.fault(
+                    ReadOnlyWrite if fixed else OutOfBounds,
+                    f"a write to constant memory at {first:#x}"
+                    if fixed
+                    else f"{does} of {access.nbytes} bytes at global address {first:#x}, {self.ranges.describe(first)}",
+                    t,
+                    int(at[0]),
+                    access.instruction,
+                    address=first,
+                    space="global",
+                    count=len(at) if address.size > 1 else t.count,
+                )
+            address = np.where(bad, np.uint64(GLOBAL_BASE), address)  # the guard at the start
+        return (self._check_aligned(m, t, address, access) - np.uint64(GLOBAL_BASE)).view(np.int64)
+
+    def address_at(self, m: Batch, t: Threads, offsets: np.ndarray, position: int) -> int:
+        return super().address_at(m, t, offsets, position) + GLOBAL_BASE
+
+
+class OwnMemory(Memory):
+    """Shared memory, a part for each block, or local memory, a part for each thread."""
+
+    def __init__(self, space: str, parts: int, nbytes: int, ranges: Ranges, part_of: np.ndarray, checked: bool):
+        self.space, self.ranges = space, ranges
+        self.stride = -(-nbytes // 16) * 16 + 16
+        super().__init__(parts * self.stride)
+        self.starts = part_of * np.int64(self.stride)
+        self.bytes[:] = 0xFF
+        self.initialised = np.zeros(self.bytes.size, np.uint8) if checked else None
+
+    def offsets(self, m: Batch, t: Threads, address: np.ndarray, access: Access, writes: bool) -> np.ndarray:
+        bad = self.ranges.outside(address, access.nbytes, False)
+        if bad is not None:
+            at = np.flatnonzero(bad)
+            first = int(address[at[0]])
+            if m.launch.checks.bounds:
+                raise m.fault(
+                    OutOfBounds,
+                    f"{'write' if writes else 'read'} of {access.nbytes} bytes at {self.space} address {first:#x}, "
+                    f"{self.ranges.describe(first)}",
+                    t,
+                    int(at[0]),
+                    access.instruction,
+                    address=first,
+                    space=self.space,
+                    count=len(at) if address.size > 1 else t.count,
+                )
+            address = np.where(bad, np.uint64(self.stride - 16), address)  # the guard at the end
+        address = self._check_aligned(m, t, address, access)
+        return address.view(np.int64) + (self.starts if t.whole else self.starts[t.index])
+
+    def address_at(self, m: Batch, t: Threads, offsets: np.ndarray, position: int) -> int:
+        at = super().address_at(m, t, offsets, position)
+        return at % self.stride
+
+    def forget(self, t: Threads, start: int, nbytes: int) -> None:
+        """What these threads have in a range counts as not written."""
+        if self.initialised is not None:
+            self.initialised.reshape(-1, self.stride)[t.index, start : start + nbytes] = 0

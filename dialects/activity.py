@@ -15,6 +15,7 @@ from . import rules
 from .builder import captured, holds_tangents, is_differentiable, is_memref, operations, walk
 from .custom.marks import calls_inactive, is_ruled, reads, writes
 from .errors import refuse
+from .launches import BARRIER, LAUNCH, around
 from .objects import VIEWS, MemoryObject, Objects, flows, written
 
 #: The states of values, from least to most: nothing; an active argument reaches it; an asked-for result depends on it;
@@ -83,7 +84,9 @@ class Activity:
         """Whether `op`, or anything nested in it, has work to do in a derivative."""
         known = self._regions.get(op)
         if known is None:
-            known = any(self.value(r) for r in op.results) or any(self._touches(inner) for inner in walk(op))
+            # (A launch does not get work by the barriers in it.)
+            inside = (inner for inner in walk(op) if op.name != LAUNCH or inner.name != BARRIER)
+            known = any(self.value(r) for r in op.results) or any(self._touches(inner) for inner in inside)
             self._regions[op] = known
         return known
 
@@ -94,6 +97,9 @@ class Activity:
             return self.cache(op.operands[0])
         if is_ruled(op):
             return self.by_rule(op)
+        if op.name == BARRIER:
+            launch = around(op)
+            return launch is None or self.region(launch)
         return any(self.value(r) for r in op.results) or any(self.memory(r) for r in op.results)
 
     # the two fixpoints ---------------------------------------------------------------------------------------------

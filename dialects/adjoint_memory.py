@@ -35,6 +35,9 @@ class MemoryAdjoints:
         def add(self, old: Value, cotangent: Value | None) -> None: ...
         def take(self, old: Value) -> Value | None: ...
         def take_or_zero(self, old: Value) -> Value: ...
+        def accumulate(
+            self, op: Operation, memref: Value, shadow: Shadow, at: list[Value], cotangent: Value, scope: ReverseScope
+        ) -> None: ...
 
     def seed_memory(self, memref: Value, seeds: list[Value], scope: ReverseScope) -> None:
         """The cotangent of a returned memref is given in `seeds`: added to the shadow, and zero from then on."""
@@ -55,9 +58,7 @@ class MemoryAdjoints:
             return
         memref, *indices = op.operands
         at = [self.lookup(i, scope) for i in indices]
-        shadow = self.shadow(memref, scope)
-        old = self.tangents.load(shadow, at)
-        self.tangents.store(self.b.add(old, cotangent), shadow, at)
+        self.accumulate(op, memref, self.shadow(memref, scope), at, cotangent, scope)
 
     def reverse_memref_store(self, op: Operation, scope: ReverseScope) -> None:
         value, memref, *indices = op.operands
@@ -78,14 +79,14 @@ class MemoryAdjoints:
             for memref in to:
                 self.b.fill_zero(memref)
             return
-        for s, t in zip(self.shadow(source, scope), to, strict=True):
+        origin = self.shadow(source, scope)
 
-            def move(indices: list[Value], s: Value = s, t: Value = t) -> None:
-                cotangent = self.b.load(t, indices)
-                self.b.store(self.b.zero(cotangent.type), t, indices)  # first: source and target may be the same cell
-                self.b.store(self.b.add(self.b.load(s, indices), cotangent), s, indices)
+        def move(indices: list[Value]) -> None:
+            cotangent = self.tangents.load(to, indices)
+            self.tangents.store(None, to, indices)  # first: source and target may be the same cell
+            self.accumulate(op, source, origin, indices, cotangent, scope)
 
-            self.b.for_each(t, move)
+        self.b.for_each(to[0], move)
 
     def reverse_memref_alloc(self, op: Operation, scope: ReverseScope) -> None:
         """A shadow that the forward sweep made, since it travels, ends where its memory began.

@@ -15,6 +15,7 @@ from mlir.ir import Block, Operation, Type, Value
 from .activity import Activity
 from .builder import Builder, is_memref, operation, operations
 from .copier import Copier, add_block, attributes_of
+from .launches import add_launch, fill_zero_together, is_shared
 from .objects import VIEWS
 from .tangents import Shadow, Tangents
 
@@ -129,6 +130,15 @@ class Augmenter(Copier):
         self.arrive(results, list(new.results))
         return new
 
+    def copy_gpu_launch(self, op: Operation) -> Operation:
+        old = op.regions[0].blocks[0]
+        new, body = add_launch(self.b, self.values(op.operands), op)
+        with self.b.at(body):
+            self.enter(op, old, body)
+            self.block(old)
+            self.b.op("gpu.terminator")
+        return new
+
     def enter(self, op: Operation, old: Block, new: Block) -> None:
         """Called at the start of each copied region block."""
 
@@ -166,7 +176,10 @@ class Augmenter(Copier):
         made = []
         for _ in range(self.width):
             memref = self.b.value("memref.alloc", list(operands), op.results[0].type, attributes_of(op))
-            self.b.fill_zero(memref)
+            if is_shared(memref.type):
+                fill_zero_together(self.b, memref)
+            else:
+                self.b.fill_zero(memref)
             made.append(memref)
         return tuple(made)
 

@@ -37,7 +37,7 @@ def taped_values(loop: Operation, needed: set[Value], repeatable: Callable[[Oper
     seen: set[Value] = set(todo)
     while todo:
         value = todo.pop()
-        network.edge(("in", value), ("out", value), _bytes(value.type) * _TRIPS ** min(depth[home(value)], 6))
+        network.edge(("in", value), ("out", value), bytes_of(value.type) * _TRIPS ** min(depth[home(value)], 6))
         if isinstance(value, BlockArgument):
             owner = operation(value.owner.owner)
             if not (owner.name == "scf.for" and value.arg_number == 0):
@@ -58,14 +58,14 @@ def taped_values(loop: Operation, needed: set[Value], repeatable: Callable[[Oper
     return {v for v in seen if ("out", v) in late and ("in", v) not in late}
 
 
-def _bytes(type_: Type) -> int:
+def bytes_of(type_: Type) -> int:
     if isinstance(type_, VectorType):
         count = 1
         for size in type_.shape:
             count *= size
-        return count * _bytes(type_.element_type)
+        return count * bytes_of(type_.element_type)
     if isinstance(type_, ComplexType):
-        return 2 * _bytes(type_.element_type)
+        return 2 * bytes_of(type_.element_type)
     if isinstance(type_, (IntegerType, FloatType)):
         return max(1, type_.width // 8)
     return 8

@@ -13,10 +13,12 @@ from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 from .augment import pick, yielded
 from .builder import Builder, is_memref, operation, operations, walk
 from .copier import attributes_of
+from .launches import BARRIER, LAUNCH
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, Objects, written
 from .plan import pure
 
-_REGIONS = frozenset({"scf.for", "scf.while", "scf.if"})
+_REGIONS = frozenset({"scf.for", "scf.while", "scf.if", "gpu.launch"})
+_ENDS = frozenset({"scf.yield", "scf.condition", "func.return", "func.func", "gpu.terminator"})
 _READS = frozenset({"memref.load", "vector.load"})
 
 
@@ -60,11 +62,11 @@ class _Sweeper:
 
     def _effect(self, op: Operation) -> bool:
         """Whether `op` does something that can be seen from outside by itself."""
-        if op.name in _REGIONS or op.name in ("scf.yield", "scf.condition", "func.return", "func.func"):
+        if op.name in _REGIONS or op.name in _ENDS or op.name == BARRIER:
             return False
         if op.name in ALLOCATIONS or op.name in _READS or op.name in VIEWS or pure(op):
             return False
-        if op.name in ("memref.store", "memref.copy", "vector.store"):
+        if op.name in ("memref.store", "memref.copy", "vector.store", "memref.atomic_rmw"):
             return any(self._outlives(o) for m in written(op) for o in self.objects.of(m))
         if op.name == "memref.dealloc":
             return any(o.allocation is None for o in self.objects.of(op.operands[0]))
@@ -112,7 +114,11 @@ class _Sweeper:
         parent = op.block.owner
         if op.block != self.entry:
             self._keep(operation(parent))
-        if op.name == "scf.for":
+        if op.name == LAUNCH:
+            self.todo += op.operands
+            # Threads that have work left meet as they did.
+            self.later += [inner for inner in walk(op) if inner.name == BARRIER]
+        elif op.name == "scf.for":
             self.todo += list(op.operands)[:3]
         elif op.name == "scf.if":
             self.todo.append(op.operands[0])

@@ -157,6 +157,20 @@ class Forward(Augmenter):
                 self.tangent[op.results[0]] = old.results[0]
 
 
+    def copy_gpu_shuffle(self, op: Operation) -> None:
+        new = Augmenter.copy(self, op)
+        if self.activity.value(op.results[0]):
+            tangent = self.tangent_or_zero(op.operands[0])
+            rest = list(new.operands)[1:]
+            parts = []
+            for k in range(self.width):
+                operands = [self.tangents.lane(tangent, k), *rest]
+                types = [r.type for r in op.results]
+                parts.append(self.b.op("gpu.shuffle", operands, types, attributes_of(op)).results[0])
+            whole = parts[0] if self.width == 1 else self.b.value("vector.from_elements", parts, tangent.type)
+            self.tangent[op.results[0]] = whole
+
+
 def no_rule(op: Operation) -> Exception:
     name = op.name if op.name != "func.call" else f"call of {op.attributes['callee']}"
     return refuse(

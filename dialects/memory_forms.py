@@ -9,8 +9,9 @@ from __future__ import annotations
 from mlir.ir import Block, FlatSymbolRefAttr, InsertionPoint, IntegerAttr, Operation, Value
 
 from .builder import Builder, operation, operations
-from .copier import Copier, attributes_of
+from .copier import attributes_of
 from .errors import refuse
+from .launches import LaunchForms, is_shared
 
 #: arith's numbers for kinds of atomic updates; "" stores the value itself.
 _ATOMIC = (
@@ -19,7 +20,7 @@ _ATOMIC = (
 )  # fmt: skip
 
 
-class MemoryForms(Copier):
+class MemoryForms(LaunchForms):
     """A copier that leaves out stack discipline, atomics and repeated names of globals."""
 
     def __init__(self, builder: Builder):
@@ -29,6 +30,10 @@ class MemoryForms(Copier):
 
     def copy_memref_alloca(self, op: Operation) -> None:
         """Stack memory inside a loop would grow the stack; the lowering moves small buffers back to the stack."""
+        if is_shared(op.results[0].type):
+            with self.b.at(self.top_of_body()):
+                self.map[op.results[0]] = self.b.alloc(op.results[0].type)
+            return
         new = self.b.op("memref.alloc", self.values(op.operands), [op.results[0].type], attributes_of(op))
         self.map[op.results[0]] = new.results[0]
 
@@ -83,6 +88,9 @@ class MemoryForms(Copier):
         return block
 
     def copy_memref_atomic_rmw(self, op: Operation) -> None:
+        if self.device:
+            self.copy(op)
+            return
         value, memref, *indices = self.values(op.operands)
         name = _ATOMIC[IntegerAttr(op.attributes["kind"]).value]
         old = self.b.load(memref, indices)
@@ -92,6 +100,9 @@ class MemoryForms(Copier):
 
     def copy_memref_generic_atomic_rmw(self, op: Operation) -> None:
         """The result is what was there before, as it is in MLIR's own lowering."""
+        if self.device:
+            self.copy(op)
+            return
         memref, *indices = self.values(op.operands)
         block = op.regions[0].blocks[0]
         old = self.b.load(memref, indices)

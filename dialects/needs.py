@@ -9,6 +9,7 @@ from mlir.ir import Operation, Value
 from . import rules
 from .activity import STOPS, Activity
 from .builder import is_memref, walk
+from .launches import LAUNCH
 from .objects import ALLOCATIONS, VIEWS
 
 
@@ -17,7 +18,11 @@ def needs(op: Operation, activity: Activity) -> Iterable[Value]:
     name = op.name
     if name in STOPS:
         return []
-    if name in ("memref.load", "memref.store"):
+    if name == LAUNCH:
+        return list(op.operands) if activity.region(op) else []
+    if name == "gpu.shuffle":
+        return list(op.operands)[1:] if activity.value(op.results[0]) else []
+    if name in ("memref.load", "memref.store", "memref.atomic_rmw"):
         memref = op.operands[0 if name == "memref.load" else 1]
         return list(op.operands)[1 if name == "memref.load" else 2 :] if activity.memory(memref) else []
     if name in VIEWS or name in ALLOCATIONS:

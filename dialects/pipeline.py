@@ -21,6 +21,8 @@ from .dead_code import remove_dead_code
 from .errors import refuse
 from .expand import derivative
 from .findings import LoopPlan, Taped
+from .launch_memory import place_memory
+from .launches import inline_device_calls
 from .prepare import prepare
 from .request import Request
 from .split import Tape, split
@@ -69,9 +71,11 @@ def expand_requests(module: Module, rules: RuleSource | None = None) -> list[Exp
 
 
 def lower_tape(module: Module) -> None:
-    """Pass `autodiff-tape`: caches to buffers."""
+    """Pass `autodiff-tape`: caches to buffers, and the tapes of launches to memory of the host's."""
     with module.context, Location.unknown():
+        inline_device_calls(module)
         for op in walk_functions(module):
+            place_memory(op)
             lower_caches(op)
 
 

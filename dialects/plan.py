@@ -17,6 +17,7 @@ from mlir.ir import Block, BlockArgument, Operation, Value
 from . import rules
 from .activity import Activity
 from .builder import ancestor_in, is_memref, operation, operations, walk
+from .launches import BARRIER, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
 from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, chain, written
 from .stability import LOOPS, Stability, inside
@@ -35,6 +36,8 @@ def pure(op: Operation) -> bool:
         return name not in _IMPURE and not any(is_memref(o.type) for o in op.operands)
     if name == "func.call":
         return rules.lookup(op) is not None or rules.inactive(op)
+    if name in PLACES or name in EXTENTS or name in EXCHANGES:
+        return True
     return name in VIEWS or name in ("memref.dim", "memref.get_global", "autodiff.stop")
 
 
@@ -70,7 +73,7 @@ class Planner:
 
     def _replay(self, loop: Operation, body: Block, frame: Frame) -> Replay | None:
         nested = [op for op in walk(loop) if op != loop]
-        if not any(op.name in LOOPS or op.name in ALLOCATIONS for op in nested):
+        if loop.name != LAUNCH and not any(op.name in LOOPS or op.name in ALLOCATIONS for op in nested):
             return None
         if any(op.name.startswith("autodiff.") and op.name != "autodiff.stop" for op in nested):
             return None
@@ -102,11 +105,19 @@ class Slicer:
         for op in nested:
             if op.name == "scf.while" and self.activity.region(op):
                 self._want(op)
-            elif op.name in ("memref.load", "memref.store", "memref.copy"):
+            elif op.name in ("memref.load", "memref.store", "memref.copy", "memref.atomic_rmw"):
                 self.todo += [o for o in op.operands if is_memref(o.type) and self.activity.memory(o)]
         while self.todo:
             self._mark(self.todo.pop())
+            if not self.todo and self._touches_shared():
+                for op in nested:
+                    if op.name == BARRIER:
+                        self._want(op)
         return self.replay
+
+    def _touches_shared(self) -> bool:
+        """Whether the slice has work on memory of a block in it, whose threads then have to meet as they did."""
+        return any(is_shared(r.type) for op in self.replay.wanted for r in op.results)
 
     def _inside(self, op: Operation) -> bool:
         return ancestor_in(self.body, op) is not None
@@ -160,6 +171,10 @@ class Slicer:
             self.todo.append(op.operands[0])
         elif op.name == "memref.load":
             self._want_load(op)
+        elif op.name in ("memref.atomic_rmw", "memref.generic_atomic_rmw"):
+            self._want_atomic(op)
+        elif op.name == BARRIER:
+            pass
         elif op.name in ALLOCATIONS or op.name in ("memref.store", "memref.copy") or pure(op):
             self.todo += list(op.operands)
             if op.name == "memref.copy":
@@ -169,6 +184,18 @@ class Slicer:
 
     def _want_load(self, op: Operation) -> None:
         if self._want_content(op, op.operands[0]):
+            self.todo += list(op.operands)
+        else:
+            self._readable(op)
+            self.replay.taped_loads.add(op)
+
+    def _want_atomic(self, op: Operation) -> None:
+        """An update of memory of a block is made again; of an update of other memory, the old value is taped."""
+        memref = next(o for o in op.operands if is_memref(o.type))
+        objects = self.activity.objects.of(memref)
+        if op.name == "memref.atomic_rmw" and objects and all(self._local(o, memref) for o in objects):
+            if list(op.results[0].uses):
+                raise NotReplayable  # the order of updates was another one then
             self.todo += list(op.operands)
         else:
             self._readable(op)

@@ -22,10 +22,13 @@ from .caches import cache_type, pushed_type
 from .copier import add_block, attributes_of
 from .cut import taped_values
 from .forward import no_rule
+from .launch_reverse import LaunchAdjoints
+from .launches import fill_zero_together, is_shared
 from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS
 from .plan import Planner
 from .recompute import ReverseScope, lookup_all, repeatable
+from .sharing import Sharing
 from .stability import LOOPS, Stability
 from .sweep import Frame, ReplaySweep, Sweep
 from .tangents import Shadow, Tangents
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from .custom.reverse import CustomCalls
 
 
-class Reverse(MemoryAdjoints):
+class Reverse(MemoryAdjoints, LaunchAdjoints):
     """The adjoint of one function. `adjoint[v]` is the cotangent gathered so far for the active primal value `v`."""
 
     custom: CustomCalls
@@ -46,6 +49,8 @@ class Reverse(MemoryAdjoints):
         self.stability = Stability(activity.function, activity.objects)
         self.planner = Planner(activity, self.stability)
         self.adjoint: dict[Value, Value] = {}
+        self.sharing = Sharing(activity)
+        self.sums = {}
         self.taped: list[Recorded] = []
         #: Values to tape though they could be recomputed from others that would have to be taped.
         self.cut: set[Value] = set()
@@ -94,7 +99,10 @@ class Reverse(MemoryAdjoints):
                 made = []
                 for _ in range(self.width):
                     memref = self.b.alloc(old.type, sizes)
-                    self.b.fill_zero(memref)
+                    if is_shared(old.type):
+                        fill_zero_together(self.b, memref)
+                    else:
+                        self.b.fill_zero(memref)
                     made.append(memref)
                 return tuple(made)
         if op is not None and op.name == "autodiff.init":

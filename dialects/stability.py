@@ -12,7 +12,8 @@ from .objects import MemoryObject, Objects, chain, is_root
 if TYPE_CHECKING:
     from .sweep import Frame
 
-LOOPS = frozenset({"scf.for", "scf.while"})
+#: A launch is a loop over its threads.
+LOOPS = frozenset({"scf.for", "scf.while", "gpu.launch"})
 
 
 class Stability:

@@ -7,8 +7,9 @@ Leaves a private copy in which
 - scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
 - calls are inlined, but those of functions with rules of their own (see custom);
 - local memory is memref.alloc without dealloc: where memory ends is decided again after differentiation;
-- atomics, and vectors that are read from and written to memory, are loads and stores (see memory_forms,
-  vector_forms).
+- vectors that are read from and written to memory, and outside of launches atomics, are loads and stores (see
+  memory_forms, vector_forms);
+- launches are as launches.py says.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mlir.ir import (
     Operation,
     StringAttr,
     TypeAttr,
+    UnitAttr,
     Value,
 )
 
@@ -32,6 +34,7 @@ from .builder import Builder, operation, operations
 from .copier import add_block, attributes_of
 from .custom.marks import is_custom
 from .errors import refuse
+from .launches import DEVICE, device_functions
 from .memory_forms import MemoryForms
 from .vector_forms import VectorForms
 
@@ -52,6 +55,9 @@ def normalise(module: Module, function: Operation, name: str) -> Operation:
     block = new.regions[0].blocks.append(*[a.type for a in old.arguments], arg_locs=[a.location for a in old.arguments])
     copier = Normaliser(builder, module)
     copier.calls.append(function)
+    copier.device = symbol(function) in device_functions(module)
+    if copier.device:
+        new.attributes[DEVICE] = UnitAttr.get()
     copier.map.update(zip(old.arguments, block.arguments, strict=True))
     with builder.at(block):
         copier.block(old)

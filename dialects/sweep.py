@@ -17,6 +17,7 @@ from .activity import Activity
 from .augment import Augmenter
 from .builder import Builder, home, is_memref, operation
 from .caches import cache_type, pushed_type
+from .launches import LAUNCH
 from .plan import Replay
 from .tangents import Shadow
 from .tape import Recorded, Scope
@@ -53,7 +54,7 @@ class Sweep(Augmenter):
         frame.sweep = self
 
     def enter(self, op: Operation, old: Block, new: Block) -> None:
-        loop = op if op.name in ("scf.for", "scf.while") else None
+        loop = op if op.name in ("scf.for", "scf.while", LAUNCH) else None
         self.scopes[old] = Scope(self, self.scopes.get(op.block), old, new, loop)
 
     # while loops count their trips ---------------------------------------------------------------------------------
@@ -165,6 +166,14 @@ class ReplaySweep(Sweep):
             self.map[op.results[0]] = self.reverse.read_outer(op.results[0], self)
         else:
             self.copy_plain(op)
+
+    def copy_memref_atomic_rmw(self, op: Operation) -> None:
+        if op in self.replay.taped_loads:
+            self.map[op.results[0]] = self.reverse.read_outer(op.results[0], self)
+        else:
+            self.copy_plain(op)
+
+    copy_memref_generic_atomic_rmw = copy_memref_atomic_rmw
 
     def copy_memref_alloc(self, op: Operation) -> None:
         if self.activity.objects.of(op.results[0]) & self.replay.leaving:

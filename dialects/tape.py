@@ -30,6 +30,9 @@ from mlir.ir import (
 
 from .builder import Builder, home, is_memref, operation
 from .caches import cache_type
+from .copier import Copier
+from .errors import refuse
+from .launches import LAUNCH, extents, number_in_grid, thread_count
 
 if TYPE_CHECKING:
     from .sweep import Sweep
@@ -65,13 +68,32 @@ class Scope:
         self.trips: list[Value] = list(parent.trips) if parent else []
         self.counters: list[Value] = list(parent.counters) if parent else []
         self.is_static: bool = parent.is_static if parent else True
-        if loop is not None:
+        #: Which of the axes is that of a launch's threads.
+        self.lane: int | None = parent.lane if parent else None
+        #: The launch that this block of the host's frame is nested in.
+        self.launch: Operation | None = parent.launch if parent else None
+        if loop is not None and loop.name == LAUNCH:
+            self._enter_launch(loop)
+        elif loop is not None:
             trips = self._trips(loop)
             if trips is None or not self.is_static:
                 self.is_static = False
             else:
                 self.trips.append(trips)
                 self.counters.append(new.arguments[0])
+
+    def _enter_launch(self, launch: Operation) -> None:
+        """The threads of a launch are one axis, the last one in memory: neighbours have neighbouring places."""
+        self.launch = launch
+        if not self.is_static or any(home(size) in self.sweep.scopes for size in extents(launch)):
+            self.is_static = False
+            return
+        b = self.sweep.b
+        sizes = self.sweep.values(extents(launch))
+        with b.at(InsertionPoint(self.root), launch.location):
+            self.trips.append(thread_count(b, sizes))
+        self.lane = len(self.counters)
+        self.counters.append(number_in_grid(b, sizes))
 
     def _trips(self, loop: Operation) -> Value | None:
         """The trip count of `loop` as a value known before the frame's outermost loop."""
@@ -80,8 +102,29 @@ class Scope:
         bound = loop.operands[1]
         owner = home(bound)
         if owner in self.sweep.scopes or owner == self.old:
-            return None
+            return None if self.launch is None else self._known_before(bound)
         return self.sweep.value(bound)
+
+    def _known_before(self, bound: Value) -> Value | None:
+        """A trip count that a launch computes of numbers that are there before it, computed before it."""
+        copier = Copier(self.sweep.b)
+
+        def again(value: Value) -> bool:
+            if value in copier.map:
+                return True
+            if home(value) not in self.sweep.scopes and home(value) != self.old:
+                copier.map[value] = self.sweep.value(value)
+                return True
+            op = None if isinstance(value, BlockArgument) else operation(value.owner)
+            if op is None or op.regions or not op.name.startswith(("arith.", "index.", "memref.dim")):
+                return False
+            if not all(again(operand) for operand in op.operands):
+                return False
+            copier.operation(op)
+            return True
+
+        with self.sweep.b.at(InsertionPoint(self.root)):
+            return copier.map[bound] if again(bound) else None
 
     # recording -----------------------------------------------------------------------------------------------------
     def record(self, old: Value) -> Recorded:
@@ -105,6 +148,13 @@ class Scope:
     def _record(self, old: Value | Operation, new: Value, kind: str = "value") -> Recorded:
         builder = self.sweep.b
         type_ = new.type
+        if self.launch is not None and not self.is_static:
+            where = old.owner.owner if isinstance(old, BlockArgument) else old.owner
+            raise refuse(
+                operation(where),
+                "a launch would have to put values on the tape whose number is not known before it",
+                "read from an array that the kernel does not change",
+            )
         stored = stored_type(type_)
         # Memrefs go on caches, whose memory the derivative of a derivative can follow.
         static = self.is_static and not is_memref(type_)
@@ -116,7 +166,7 @@ class Scope:
             if stored != type_:
                 new = builder.value("arith.extui", [new], stored)
             if static:
-                builder.store(new, storage, self.counters)
+                builder.store(new, storage, self.ordered(self.counters))
             else:
                 builder.op("autodiff.push", [storage, new])
         made = Recorded(type_, new.location, storage, static, old, kind, self)
@@ -124,12 +174,19 @@ class Scope:
         return made
 
     def _buffer(self, builder: Builder, element: Type) -> Value:
-        sizes = [_constant_trips(t) for t in self.trips]
+        trips = self.ordered(self.trips)
+        sizes = [_constant_trips(t) for t in trips]
         shape = [ShapedType.get_dynamic_size() if s is None else s for s in sizes]
-        dynamic = [t for t, s in zip(self.trips, sizes, strict=True) if s is None]
+        dynamic = [t for t, s in zip(trips, sizes, strict=True) if s is None]
         with Location.unknown():
             type_ = MemRefType.get(shape, element)
         return builder.alloc(type_, dynamic)
+
+    def ordered(self, axes: list[Value]) -> list[Value]:
+        """The axes in the order in which they are in memory."""
+        if self.lane is None:
+            return axes
+        return [*axes[: self.lane], *axes[self.lane + 1 :], axes[self.lane]]
 
 
 def read(
@@ -140,7 +197,7 @@ def read(
     """
     if recorded.is_static:
         with builder.at(here):
-            return _as(builder, builder.load(recorded.storage, indices), recorded.type)
+            return _as(builder, builder.load(recorded.storage, recorded.scope.ordered(indices)), recorded.type)
     if recorded.popped is None:
         with builder.at(start):
             recorded.popped = pop(builder, recorded)

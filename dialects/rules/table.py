@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from mlir import ir
 
+from dialects.launches import EXTENTS, PLACES
 from dialects.rules import arith, complex, libm, math, structured
 from dialects.rules.rule import Rule
 
@@ -18,6 +19,7 @@ AnyOp: TypeAlias = ir.OpView | ir.Operation
 RULES: dict[str, Rule] = {**arith.RULES, **math.RULES, **complex.RULES}
 REFUSED: dict[str, str] = {**arith.REFUSED, **complex.REFUSED}
 INACTIVE = arith.INACTIVE | math.INACTIVE | complex.INACTIVE | structured.INACTIVE | {"ub.poison"}
+INACTIVE |= PLACES | EXTENTS | {"gpu.barrier", "nvvm.vote.sync", "nvvm.bar.warp.sync"}
 _INACTIVE_DIALECTS = ("index.",)
 #: On calls of functions with rules of their own, which go before C's (see dialects/custom).
 _OWN_RULES = "autodiff.ruled"

@@ -1,0 +1,130 @@
+"""Whether threads may add to one cell of a shadow at the same time, in the reverse of a launch.
+
+The adjoint of a load adds to the shadow of what was read. That is a plain addition where
+- the memory is the thread's own, or no threads are around;
+- each thread has cells of its own: all loads of that memory in the launch have a group of indices in common that tells
+  all threads apart. An index is a sum of products of numbers that are the same for all threads and of *digits*: a
+  thread's or block's number, a loop's counter, or what a guard bounds (`if i < n`). Digits that do not run into each
+  other (the next one's weight is at least the last one's range) tell threads apart, as those of a number do.
+A cell that all threads read is summed over the thread, then the block, then the grid. All else is an atomic addition.
+(Cells that are stored to belong to one thread between two barriers, or the kernel has a race.)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mlir.ir import BlockArgument, Operation, Value
+
+from .activity import Activity
+from .affine import Forms, Symbol
+from .builder import operation, walk
+from .launches import DEVICE, LAUNCH, around, constant, extents, is_shared
+from .objects import MemoryObject
+
+#: Views under which an index stays the index that it is.
+_SAME_INDEX = frozenset({"memref.cast", "memref.memory_space_cast", "memref.assume_alignment"})
+
+
+class How(NamedTuple):
+    """How to add: "own" (plainly), "one" (a sum over all threads) or "atomic"; and why."""
+
+    kind: str
+    reason: str
+
+
+class Sharing:
+    """Answers for the loads of one function in normal form."""
+
+    def __init__(self, activity: Activity):
+        self.activity, self.device = activity, DEVICE in activity.function.attributes
+        self.answers: dict[Operation, How] = {}
+        self._forms: dict[Operation, Forms] = {}
+
+    def how(self, op: Operation, memref: Value) -> How:
+        if op not in self.answers:
+            self.answers[op] = self._how(op, memref)
+        return self.answers[op]
+
+    def _how(self, op: Operation, memref: Value) -> How:
+        launch = around(op)
+        if launch is None and not self.device:
+            return How("own", "no threads are around")
+        objects = self.activity.objects.of(memref)
+        if all(_is_private(o) for o in objects):
+            return How("own", "the memory is the thread's own")
+        if launch is None:
+            return How("atomic", "threads that call this function may be at the same cells")
+        if op.name != "memref.load" or len(objects) != 1:
+            return How("atomic", "which cells it is about is not known")
+        (memory,) = objects
+        forms = self._forms.get(launch)
+        if forms is None:
+            forms = self._forms[launch] = Forms(launch)
+        shared = is_shared(memory.value.type)
+        if not shared and all(forms.same_for_all(i) for i in list(op.operands)[1:]):
+            return How("one", "all threads read the same cell")
+        if _root(memref) != memory.value:
+            return How("atomic", "it is read through a view")
+        sites = self._sites(launch, memory)
+        if sites is None:
+            return How("atomic", "the same memory is read through a view")
+        return self._compare(forms, sites, launch, shared)
+
+    def _sites(self, region: Operation, memory: MemoryObject) -> list[Operation] | None:
+        """The active loads of `memory` in the region; None if not all can be compared."""
+        found = []
+        for op in walk(region):
+            if op.name == "memref.copy" and memory in self.activity.objects.of(op.operands[0]):
+                return None
+            if op.name == "memref.load" and memory in self.activity.objects.of(op.operands[0]):
+                if not self.activity.value(op.results[0]):
+                    continue
+                if _root(op.operands[0]) != memory.value:
+                    return None
+                found.append(op)
+        return found
+
+    def _compare(self, forms: Forms, sites: list[Operation], launch: Operation, shared: bool) -> How:
+        sizes = extents(launch)
+        needed: set[Symbol] = {("tid", k) for k in range(3) if constant(sizes[3 + k]) != 1}
+        if not shared:
+            needed |= {("bid", k) for k in range(3) if constant(sizes[k]) != 1}
+        tables = [[forms.of(i) for i in list(op.operands)[1:]] for op in sites]
+        guards = [forms.guards(op) for op in sites]
+        covered = {symbol for symbol, _ in set.intersection(*(g.pinned for g in guards))}
+        for column in range(len(tables[0])):
+            column_forms = [table[column] for table in tables]
+            first = column_forms[0]
+            if first is None or any(form is None or not forms.same(form, first) for form in column_forms[1:]):
+                continue
+            told = [forms.digits(first, guard) for guard in guards]
+            if all(t is not None for t in told):
+                covered |= set.intersection(*(t for t in told if t is not None))
+        if needed <= covered:
+            return How("own", "each thread has cells of its own")
+        if len(sites) > 1 and len({str(t) for t in tables}) > 1:
+            return How("atomic", "several loads of one thread may meet those of others")
+        return How("atomic", "the index may be the same for several threads")
+
+
+def _is_private(memory: MemoryObject) -> bool:
+    """Whether each thread has its own instance: what is allocated in device code and is no block's memory."""
+    allocation = memory.allocation
+    if allocation is None or is_shared(memory.value.type):
+        return False
+    return around(allocation) is not None or not _on_host(allocation)
+
+
+def _on_host(allocation: Operation) -> bool:
+    """Whether an allocation outside of launches is the host's: whether its function has launches."""
+    function = allocation
+    while function.name != "func.func":
+        function = operation(function.parent)
+    return any(op.name == LAUNCH for op in walk(function))
+
+
+def _root(memref: Value) -> Value:
+    while not isinstance(memref, BlockArgument) and operation(memref.owner).name in _SAME_INDEX:
+        memref = operation(memref.owner).operands[0]
+    return memref

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
-from .errors import ArgumentError, NotYetSupported, SourceError
+from .errors import ArgumentError, SourceError
 from .options import checked
 from .syntax.loc import Loc
 from .syntax.source import Source, source_of
@@ -18,6 +18,7 @@ from .syntax.source import Source, source_of
 if TYPE_CHECKING:
     from .constants import Watch
     from .explain import Explanation
+    from .grids import Grid
     from .modes import Mode
     from .rules import Rule
 
@@ -31,6 +32,8 @@ class Kernel:
     `options` are those given to the decorator. `params` are the parameters' names in order, the last
     `keyword_only` of them to be named in calls; `defaults` maps names to default values.
     """
+
+    generated = False  # whether we wrote its text, for a launch from Python
 
     def __init__(
         self, fn: FunctionType, options: Mapping[str, bool] | None = None, source: Source | None = None
@@ -117,12 +120,21 @@ class Kernel:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
-    def __getitem__(self, grid: Any) -> NoReturn:
-        raise NotYetSupported(
-            f"launching `{self.name}` over a grid, k[blocks, threads](...), is not there yet",
-            self.loc,
-            "call the kernel as a function, with the loop inside",
-        )
+    # --- launching
+
+    def __getitem__(self, extents: Any) -> Grid:
+        """`k[blocks, threads]`, ints or tuples of up to three: called, it runs once for each thread of the grid."""
+        from .grids import grid_of
+
+        return grid_of(self, extents)
+
+    def forall(self, count: int) -> Grid:
+        """The kernel over at least `count` threads in one dimension; those past it have to be left out by the kernel:
+        `i = dsl.grid(1)`, `if i < n:`.
+        """
+        from .grids import grid_for
+
+        return grid_for(self, count)
 
     # --- looking inside
 

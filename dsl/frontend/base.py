@@ -17,6 +17,7 @@ from ..syntax import nodes
 from ..syntax.loc import Loc
 from . import casts
 from .liveness import NOTHING, Liveness, Names
+from .memory import alloca
 from .merge import Merge
 from .scope import RETURNED, Conflict, ObjectValue, State, StructValue
 from .values import Builder, TupleValue, Value, constant
@@ -125,6 +126,8 @@ class EmitterBase:
         if isinstance(type_, types.Scalar):
             return self.b.number(0, type_)
         assert isinstance(type_, types.ArrayType)
+        if self.b.device:
+            return self.as_layout(alloca(self.b, type_.dtype, [0] * type_.ndim).ir, type_)
         empty = types.ArrayType(type_.dtype, type_.ndim)
         sizes = [self.b.index(0)] * type_.ndim
         segments = ir.DenseI32ArrayAttr.get([len(sizes), 0])

@@ -12,8 +12,9 @@ from .. import errors, types
 from ..annotations import Annotation
 from ..foreign import Foreign
 from ..syntax import nodes
-from . import arrays, casts, derivatives, foreign, mathlib, scalars
-from .derivatives import AnnotatedValue, Derivatives
+from . import arrays, casts, derivatives, foreign, mathlib, parallel, scalars
+from .derivatives import AnnotatedValue
+from .launches import Launches
 from .scope import ObjectValue, StructValue
 from .structs import spelling
 from .values import TupleValue, Value, constant
@@ -43,7 +44,7 @@ _REFUSED: dict[object, str] = {
 }
 
 
-class Calls(Derivatives):
+class Calls(Launches):
     """The part of the emitter for calls."""
 
     def _call(self, node: nodes.Call) -> Value:
@@ -54,6 +55,11 @@ class Calls(Derivatives):
                 args, kwargs = self._arguments(node)
                 with self.b.at(node.loc):
                     return self._method(owner, function.attr, args, kwargs)
+        launched = self.launched(function)
+        if launched is not None:
+            args, kwargs = self._arguments(node)
+            with self.b.at(node.loc):
+                return self.launch(launched, args, kwargs)
         callee = self.evaluate(function)
         if not callee.known or not isinstance(callee.type, types.Literal):
             raise self.b.error(f"`{spelling(function)}` is {self.type_of(callee)}, which cannot be called")
@@ -144,6 +150,8 @@ class Calls(Derivatives):
             return mathlib.call(self.b, row, args, kwargs)
         if isinstance(function, Foreign):
             return self._foreign(function, args, kwargs)
+        if parallel.find(function) is not None:
+            return parallel.call(self.b, function, args, kwargs)
         if types.is_struct_class(function):
             return self.construct(
                 function, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
@@ -253,7 +261,9 @@ class Calls(Derivatives):
         )
         objects = [o.number for v in values for o in self.objects_in(v)]
         arg_types = tuple(self.type_of(v) for v in values)
-        function = None if len(set(objects)) < len(objects) else self.unit.specialise(kernel, arg_types, self.b.loc)
+        function = None
+        if len(set(objects)) == len(objects):
+            function = self.unit.specialise(kernel, arg_types, self.b.loc, self.b.device)
         if function is None:
             if kernel.rules:
                 raise self.b.error(f"{kernel.name}, which has rules, gets one struct twice", "give it a copy")

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import errors, types
 from ..modes import Mode
+from ..parallel import Coordinates
 from .scope import StructValue
 from .values import Builder, TupleValue, Value, constant
 
@@ -30,7 +31,7 @@ def literal(b: Builder, value: Any) -> Value:
                 errors.ClosureConstantError,
             )
         return StructValue(type(value), tuple(literal(b, getattr(value, f)) for f in types.field_names(type(value))))
-    if isinstance(value, (ModuleType, type, np.dtype, types.Scalar, Mode)) or callable(value):
+    if isinstance(value, (ModuleType, type, np.dtype, types.Scalar, Mode, Coordinates)) or callable(value):
         return Value(types.Literal(value), const=value)
     if value is None or isinstance(value, (bool, int, float, complex, str)):
         return constant(value)

@@ -227,7 +227,7 @@ class _Call:
 
     def emit(self) -> Value:
         b, mode = self.b, self.mode
-        function = self.e.unit.specialise(self.kernel, tuple(self.types), b.loc)
+        function = self.e.unit.specialise(self.kernel, tuple(self.types), b.loc, b.device)
         if function is None:
             self._refuse(
                 "it hands out an array or struct that belongs to its caller, or makes a mutable struct",

@@ -17,7 +17,7 @@ from . import casts
 from .elementwise import LazyValue, assign, is_array, materialise
 from .memory import ArrayValue, ListValue, Size, array_type, as_index, load_element, sizes_of, store_element
 from .scalars import describe
-from .values import ELLIPSIS, NEWAXIS, Builder, SliceValue, Value
+from .values import ELLIPSIS, NEWAXIS, Builder, SliceValue, TupleValue, Value
 from .views import Part, expand, subview
 
 _I = arith.CmpIPredicate
@@ -105,6 +105,16 @@ def store(b: Builder, array: Value, index: Sequence[Index], value: Value) -> Non
     with ir.InsertionPoint(branch.then_block):
         store_element(b, number, leaf, positions, dtype)
         scf.YieldOp([])
+
+
+def element(b: Builder, array: Value, index: Value, what: str) -> tuple[list[ir.Value], ir.Value | None]:
+    """The place of one element, given by an int or a tuple of them; and (bounds checked) whether it exists."""
+    given = index.elements if isinstance(index, TupleValue) else (index,)
+    items, _ = _normalise(b, array, given)
+    if not _is_element(items):
+        ndim = array_type(array).ndim
+        raise b.error(f"{what}() takes the index of one element: {ndim} integers for an array of {ndim} dimensions")
+    return _positions(b, items, sizes_of(b, array))
 
 
 def _is_element(items: Sequence[Index]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from mlir import ir
 
 from .. import errors, types
+from ..parallel import prange
 from ..syntax import nodes
 from . import arrays, casts
 from .statements import Statements
@@ -28,6 +29,7 @@ class Iteration:
         element: Callable[[ir.Value], Value] | None,
         elements: Sequence[Value] | None = None,
     ) -> None:
+        self.parallel = False  # whether the iterations may run at once
         self._lower, self._upper, self._element = lower, upper, element
         self.elements = elements
 
@@ -60,6 +62,8 @@ class Iterations(Statements):
                     reversed: self._reversed,
                 }
                 function = self.evaluate(node.func).const
+                if function is prange:
+                    return self._parallel_range(node)
                 make = known.get(function) if isinstance(function, type) else None
                 if make is not None:
                     if node.keywords and function is not enumerate:
@@ -102,6 +106,19 @@ class Iterations(Statements):
             trips,
             lambda n: _counter(self._op("addi", first, self._op("muli", n, stride)), never_negative),
         )
+
+    def _parallel_range(self, node: nodes.Call) -> Iteration:
+        if self.b.device:
+            raise self.b.error(
+                "prange is for host code: a thread of a grid runs its loops by itself",
+                "write range, or share the iterations among the threads",
+                errors.UnsupportedSyntax,
+            )
+        if node.keywords:
+            raise self.b.error("prange takes no keyword arguments")
+        made = self._range(node)
+        made.parallel = True
+        return made
 
     def _integer(self, node: nodes.Expression) -> Value:
         value = self.evaluate(node)

@@ -77,9 +77,36 @@ def store_element(b: Builder, number: ir.Value, array: ir.Value, indices: Indice
 
 def allocate(b: Builder, dtype: types.Scalar, sizes: Sequence[Size]) -> ArrayValue:
     """A new array, its elements not yet set."""
+    if b.device:
+        return alloca(b, dtype, _known_sizes(b, sizes))
     type_ = types.ArrayType(dtype, len(sizes), True)
     leaf = memref.alloc(b.type(type_), [as_index(b, s) for s in sizes], [])
     return ArrayValue(type_, leaf, sizes)
+
+
+def _known_sizes(b: Builder, sizes: Sequence[Size]) -> list[int]:
+    """Sizes of an array that a thread of a grid makes: it has no heap."""
+    if not all(isinstance(size, int) for size in sizes):
+        raise b.error(
+            "a thread makes arrays only of a shape known when compiling",
+            "pass an array as an argument, or write a loop over the elements",
+        )
+    return [size for size in sizes if isinstance(size, int)]
+
+
+def alloca(b: Builder, dtype: types.Scalar, sizes: Sequence[int], space: str = "") -> ArrayValue:
+    """Memory of a thread, or (in another memory space) of its block, for an array of known sizes."""
+    shape = "".join(f"{size}x" for size in sizes)
+    own = b.shared.type(f"memref<{shape}{dtype.storage}{', ' + space if space else ''}>")
+    segments = {"operandSegmentSizes": ir.DenseI32ArrayAttr.get([0, 0])}
+    array = ir.Operation.create("memref.alloca", [own], attributes=segments).result
+    if space:
+        plain = b.shared.type(f"memref<{shape}{dtype.storage}>")
+        array = ir.Operation.create("memref.memory_space_cast", [plain], [array]).result
+    type_ = types.ArrayType(dtype, len(sizes), True)
+    if sizes:
+        array = ir.Operation.create("memref.cast", [b.type(type_)], [array]).result
+    return ArrayValue(type_, array, sizes)
 
 
 # --- loops
@@ -146,6 +173,7 @@ _VIEWS = frozenset(
     [
         "memref.subview",
         "memref.cast",
+        "memref.memory_space_cast",
         "memref.reinterpret_cast",
         "memref.transpose",
         "memref.expand_shape",
@@ -206,7 +234,7 @@ def _origin(b: Builder, root: ir.Value) -> int:
     op = _owner(root)
     if op is not None:
         # what a kernel returns is its own: calls.py copies arguments that are returned
-        return _ALLOCATION if op.name in ("memref.alloc", "func.call") else _UNKNOWN
+        return _ALLOCATION if op.name in ("memref.alloc", "memref.alloca", "func.call") else _UNKNOWN
     function = root.owner.owner
     if function.operation.name != "func.func":
         return _UNKNOWN

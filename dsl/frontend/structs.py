@@ -13,8 +13,9 @@ from mlir import ir
 
 from .. import constants as surroundings
 from .. import errors, types
+from ..parallel import Coordinates
 from ..syntax import nodes
-from . import arrays, casts
+from . import arrays, casts, parallel
 from .constants import literal
 from .loops import Loops
 from .scope import Conflict, ObjectValue, StructValue
@@ -33,6 +34,8 @@ class Structs(Loops):
     def _attribute(self, node: nodes.Attribute) -> Value:
         owner = self.evaluate(node.value)
         if isinstance(owner.type, types.Literal) and owner.known and not isinstance(owner, ObjectValue):
+            if isinstance(owner.const, Coordinates):
+                return parallel.coordinate(self.b, owner.const, node.attr)
             value = surroundings.attribute(owner.const, node.attr, spelling(node.value), self.b.loc)
             return literal(self.b, value)
         return self.attribute(owner, node.attr)

@@ -50,7 +50,7 @@ class Unit:
         """`rules` for the module of a rule: those of the module that it is a rule for."""
         self.shared = Shared(module, options)
         self.pending: list[errors.CompileError] = []  # errors of paths that may yet turn out not to be
-        self._functions: dict[tuple[int, tuple[types.Type, ...]], Function | None] = {}
+        self._functions: dict[tuple[int, tuple[types.Type, ...], bool], Function | None] = {}
         if rules is None:
             rules = RuleMaker(options, itertools.count(), self.shared.records)
         self.rules = rules
@@ -127,13 +127,17 @@ class Unit:
 
     # --- functions
 
-    def specialise(self, kernel: Kernel, arg_types: tuple[types.Type, ...], loc: Loc) -> Function | None:
-        """The function of a kernel for these types, made when first asked for; None where it has to be inlined."""
-        key = (id(kernel), arg_types)
+    def specialise(
+        self, kernel: Kernel, arg_types: tuple[types.Type, ...], loc: Loc, device: bool
+    ) -> Function | None:
+        """The function of a kernel for these types, made when first asked for; None where it has to be inlined.
+        `device` says whether a thread of a grid runs it.
+        """
+        key = (id(kernel), arg_types, device)
         if key not in self._functions:
             pending, self.pending = self.pending, []
             try:
-                self._functions[key] = self._make(kernel, arg_types, is_entry=False)
+                self._functions[key] = self._make(kernel, arg_types, False, device)
             except MustInline:
                 if kernel.rules:
                     raise errors.DifferentiationError(
@@ -145,7 +149,7 @@ class Unit:
                     ) from None
                 self._functions[key] = None
             except errors.CompileError as error:
-                if error.loc is not None:
+                if error.loc is not None and not self._calling[-1].generated:
                     shown = ", ".join(map(str, arg_types))
                     error.notes.append((f"in {kernel.name}({shown}), called here", loc))
                     error.rendered = error._render()
@@ -155,9 +159,9 @@ class Unit:
         return self._functions[key]
 
     def entry(self, kernel: Kernel, arg_types: tuple[types.Type, ...]) -> Function:
-        return self._make(kernel, arg_types, is_entry=True)
+        return self._make(kernel, arg_types, True, False)
 
-    def _make(self, kernel: Kernel, arg_types: tuple[types.Type, ...], is_entry: bool) -> Function:
+    def _make(self, kernel: Kernel, arg_types: tuple[types.Type, ...], is_entry: bool, device: bool) -> Function:
         tree, _ = self.tree(kernel)
         place = ir.Location.file(tree.loc.file, tree.loc.line, tree.loc.col)
         name = re.sub(r"\W+", "", kernel.name) or "kernel"
@@ -177,7 +181,7 @@ class Unit:
         try:
             block = op.regions[0].blocks.append(*leaf_types, cell_type, arg_locs=[place] * (len(leaf_types) + 1))
             with ir.InsertionPoint(block), place, self.calling(kernel):
-                self._fill(function, kernel, arg_types, block, tree.loc, is_entry)
+                self._fill(function, kernel, arg_types, block, tree.loc, is_entry, device)
         except BaseException:
             op.erase()
             raise
@@ -191,11 +195,12 @@ class Unit:
         block: ir.Block,
         loc: Loc,
         is_entry: bool,
+        device: bool,
     ) -> None:
         """Emit the body, the return, and what the signature turns out to be."""
         arguments = list(block.arguments)
         cell = arguments.pop()
-        b = Builder(self.shared, loc, cell)
+        b = Builder(self.shared, loc, cell, device)
         b.boundscheck = self.boundscheck(kernel)
         emitter = self.emitter(kernel, b)
         if is_entry:

@@ -188,8 +188,9 @@ class Shared:
 class Builder:
     """Where the operations of one function go. Wherever it takes or gives a plain MLIR value it says `ir`."""
 
-    def __init__(self, shared: Shared, loc: Loc, error_cell: IrValue | None) -> None:
+    def __init__(self, shared: Shared, loc: Loc, error_cell: IrValue | None, device: bool = False) -> None:
         self.shared = shared
+        self.device = device  # whether this is code of a thread of a grid
         self.boundscheck = shared.boundscheck
         self.loc = loc
         self.error_cell = error_cell  # memref<1xi64>

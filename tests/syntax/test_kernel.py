@@ -106,9 +106,12 @@ def test_methods_bind_as_functions_do() -> None:
     assert model.method.__self__ is model and model.method.__func__ is Model.method
 
 
-def test_launching_is_not_there_yet() -> None:
-    with pytest.raises(NotImplementedError, match="over a grid"):
-        scaled[2, 32]
+def test_grids() -> None:
+    assert repr(scaled[2, 32]) == "scaled[2, 32]" and repr(scaled[(2, 3), (4, 5, 6)]) == "scaled[(2, 3, 1), (4, 5, 6)]"
+    assert scaled.forall(257).blocks == (2, 1, 1)
+    for extents in (2, (2,), (2, 32, 1), (2, 1.5), (-1, 32), (1, (1, 2, 3, 4)), (1, 1025), (1, 0), (1, (1, 1, 65))):
+        with pytest.raises(errors.ArgumentError):
+            scaled[extents]
 
 
 def test_as_kernel() -> None:

@@ -1,8 +1,9 @@
 """Grid kernels with arguments, launch shape and a NumPy oracle: what every backend and every derivative is held to.
 
 `CASES` maps a name to a `Case`. Its `arguments()` are made anew each time, always the same numbers;
-`oracle(*arguments)` does to them in NumPy what the launch does. `active` names the arguments by which the case can be differentiated
-(float arrays, and float scalars), `written` those that the kernel writes. Kernels are small enough for a simulator.
+`oracle(*arguments)` does to them in NumPy what the launch does. `active` names the arguments by which the case can be
+differentiated (float arrays, and float scalars), `written` those that the kernel writes. All are small enough for a
+simulator.
 """
 
 from __future__ import annotations

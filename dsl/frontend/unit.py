@@ -254,7 +254,7 @@ class Unit:
     def foreign(self, foreign_: Foreign, loc: Loc) -> Function:
         """The function that calls a foreign one and carries its rules, made when first asked for."""
         arg_types = tuple(p.type for p in foreign_.signature.parameters)
-        key = (id(foreign_), arg_types)
+        key = (id(foreign_), arg_types, False)
         found = self._functions.get(key)
         if found is None:
             found = self._functions[key] = self._carrier(foreign_, arg_types, loc)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from mlir.ir import Block, InsertionPoint, Operation, UnitAttr, Value
 
 from . import reasons
@@ -12,6 +15,7 @@ from .custom.resolve import Rules
 from .custom.reverse import CustomCalls
 from .findings import Findings
 from .forward import Forward
+from .holomorphic import conjugate, refuse_others
 from .lanes import refuse_complex
 from .request import Request
 from .reverse import Reverse
@@ -30,6 +34,8 @@ def derivative(declaration: Operation, request: Request, function: Operation, cu
     refuse_unknown(activity)
     if request.width > 1:
         refuse_complex(activity)
+    if request.holomorphic:
+        refuse_others(activity)
     builder = Builder(InsertionPoint(declaration), function.location)
     signature = request.signature(function)
     block = declaration.regions[0].blocks.append(
@@ -102,15 +108,22 @@ def _reverse(
     returned = list(operations(entry)[-1].operands)
     results = sweep.values(returned) if request.primal else []
     root = reverse.root(sweep, block)
+    turned: Callable[[Value], Value] = partial(conjugate, builder) if request.holomorphic else (lambda value: value)
+    moving = [a for a, kind in zip(entry.arguments, request.activity, strict=True) if kind.startswith("duplicated")]
+    shadows = [shadow for argument in moving for shadow in sweep.shadows[argument]]
+    for shadow in shadows:
+        turned(shadow)
     for value, kind in zip(returned, request.returns, strict=True):
         if kind == "active":
-            reverse.add(value, seeds.pop(0))
+            reverse.add(value, turned(seeds.pop(0)))
         elif kind != "const":
             reverse.seed_memory(value, [seeds.pop(0) for _ in range(request.width)], root)
     reverse.block(root)
     for argument, kind in zip(entry.arguments, request.activity, strict=True):
         if kind == "active":
-            results.append(reverse.take_or_zero(argument))
+            results.append(turned(reverse.take_or_zero(argument)))
+    for shadow in shadows:
+        turned(shadow)
     builder.op("func.return", results)
     for recorded in reverse.taped:
         operation(recorded.storage.owner).attributes["autodiff.tape"] = UnitAttr.get()

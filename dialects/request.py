@@ -7,7 +7,8 @@
 `autodiff.forward` or `autodiff.reverse` names the function. Activities: one an argument ("const", "active" (reverse),
 "duplicated", "duplicated_noneed"), one a result ("const", "active" (reverse: it has a seed), "duplicated" (forward:
 its tangent is returned)). Unit attributes: `autodiff.primal` (the primal results come first), `autodiff.strong_zero`,
-`autodiff.public` (the function is an entry). `autodiff.width = W : i64`.
+`autodiff.public` (the function is an entry), `autodiff.holomorphic` (reverse, by complex numbers; see holomorphic.py).
+`autodiff.width = W : i64`.
 
 Arguments: for each of f's arguments the primal, then if duplicated its tangent (forward, scalar) or shadow (memref; W
 of them); in reverse a seed for each active result behind. Results: the primal ones if asked for; then in reverse the
@@ -59,6 +60,8 @@ class Request:
     split: bool = False
     #: The arguments whose memory may be overwritten between the two; None: any may be.
     overwritten: tuple[int, ...] | None = None
+    #: By complex numbers, d/dz; see holomorphic.py.
+    holomorphic: bool = False
 
     @staticmethod
     def of(op: Operation) -> Request | None:
@@ -82,6 +85,7 @@ class Request:
             tuple(_attribute(op, "autodiff.overwritten", DenseI64ArrayAttr, "array<i64: ...>"))
             if "autodiff.overwritten" in a
             else None,
+            "autodiff.holomorphic" in a,
         )
 
     def check(self, declaration: Operation, function: Operation) -> None:
@@ -98,6 +102,8 @@ class Request:
             if kind not in ACTIVITIES[self.mode]:
                 known = ", ".join(sorted(ACTIVITIES[self.mode]))
                 raise refuse(declaration, f"no activity {kind!r} in {self.mode} mode", f"use one of {known}")
+        if self.holomorphic and self.mode != "reverse":
+            raise refuse(declaration, "autodiff.holomorphic is for reverse mode", "forward mode takes complex tangents")
         if self.width < 1:
             raise refuse(declaration, f"width {self.width}: at least one tangent is needed")
         for i, (type_, kind) in enumerate(zip(arguments, self.activity, strict=True)):

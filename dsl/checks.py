@@ -19,7 +19,7 @@ from .annotations import (
     Const,
 )
 from .arrays import check_array, check_distinct, check_shadow_array
-from .errors import ActivityError, ArgumentError, NotYetSupported, TypeWarning
+from .errors import ActivityError, ArgumentError, TypeWarning
 from .kernel import Kernel, as_kernel
 from .modes import Mode
 from .options import resolve
@@ -95,10 +95,6 @@ def _mode(mode: Any, thunk: bool) -> None:
             f"{mode!r} takes two calls, with a tape between them",
             None,
             "write fwd, rev = dsl.autodiff_thunk(mode, f, ...), or use dsl.Reverse or dsl.ReverseWithPrimal",
-        )
-    if mode.holomorphic:
-        raise NotYetSupported(
-            f"{mode!r} is not there yet", None, "take .real of what is differentiated, or use dsl.Forward"
         )
 
 
@@ -221,13 +217,13 @@ def check_result(request: Request, result: types.Type) -> None:
             )
         return
     if isinstance(result, types.Scalar):
-        if result.kind == "c":
+        if result.kind == "c" and not mode.holomorphic:
             _refuse_activity(
                 kernel,
                 f"the result is {result}: the derivative of a complex result is ambiguous",
-                "return its .real, .imag or abs(), or use dsl.Forward",
+                "use dsl.ReverseHolomorphic for d/dz, return its .real, .imag or abs(), or use dsl.Forward",
             )
-        if returns is Active and result.kind != "f":
+        if returns is Active and result.kind not in "fc":
             _refuse_activity(
                 kernel, f"the result is Active, but it is of type {result}, which has no derivative", "write Const"
             )
@@ -278,7 +274,7 @@ def _argument(kernel: Kernel, mode: Mode, index: int, annotated: Annotation) -> 
         return argument
     argument.type = _as_declared(kernel, argument, name, type_, value)
     if annotation is Active:
-        _active(kernel, argument)
+        _active(kernel, mode, argument)
     elif annotation in SHADOWED:
         shadow = annotated.dval  # type: ignore[attr-defined]
         argument.shadows = shadow if annotation in BATCHES else (shadow,)
@@ -294,7 +290,7 @@ def _argument(kernel: Kernel, mode: Mode, index: int, annotated: Annotation) -> 
     return argument
 
 
-def _active(kernel: Kernel, argument: Argument) -> None:
+def _active(kernel: Kernel, mode: Mode, argument: Argument) -> None:
     leaves = types.leaves(argument.type)
     if any(isinstance(leaf, types.ArrayType) for leaf in leaves):
         if isinstance(argument.type, types.ArrayType):
@@ -304,18 +300,19 @@ def _active(kernel: Kernel, argument: Argument) -> None:
         _refuse_activity(
             kernel, f"{argument} is Active, but it is {argument.type}: an array's gradient needs a place", hint
         )
-    if any(leaf.kind == "c" for leaf in leaves if isinstance(leaf, types.Scalar)):
+    if not mode.holomorphic and any(leaf.kind == "c" for leaf in leaves if isinstance(leaf, types.Scalar)):
         _refuse_activity(
             kernel,
             f"{argument} is Active and complex: its gradient is ambiguous",
-            "pass its real and imaginary part as two Active floats and build it in the kernel, or use dsl.Forward",
+            "use dsl.ReverseHolomorphic for d/dz, or pass its real and imaginary part as two Active floats and build "
+            "it in the kernel",
         )
     if isinstance(argument.type, types.Scalar):
         if argument.type.kind == "b":
             _refuse_activity(kernel, f"{argument} is Active, but it is a bool", "write Const(x)")
         if argument.type.kind in "iu":
             argument.type = _promote(kernel, argument, f"{argument} of {kernel.name} is an Active int", argument.value)
-    elif not any(leaf.kind == "f" for leaf in leaves if isinstance(leaf, types.Scalar)):
+    elif not any(leaf.kind in "fc" for leaf in leaves if isinstance(leaf, types.Scalar)):
         _refuse_activity(kernel, f"{argument} is Active, but {argument.type} holds no float", "write Const(x)")
 
 
@@ -393,11 +390,12 @@ def _duplicated(kernel: Kernel, mode: Mode, argument: Argument) -> None:
         )
     if mode.reverse and annotation not in MIXED:
         _places(kernel, argument, argument.name, type_, None)
-    if mode.reverse and any(isinstance(leaf, types.Scalar) and leaf.kind == "c" for leaf in leaves):
+    complex_ = any(isinstance(leaf, types.Scalar) and leaf.kind == "c" for leaf in leaves)
+    if mode.reverse and not mode.holomorphic and complex_:
         _refuse_activity(
             kernel,
             f"{argument} holds complex numbers: their gradient is ambiguous",
-            "hold real and imaginary part as two floats",
+            "use dsl.ReverseHolomorphic for d/dz, or hold real and imaginary part as two floats",
         )
     if annotation in BATCHES and any(_kind(leaf) == "c" for leaf in continuous):
         _refuse_activity(

@@ -64,7 +64,8 @@ def add(
             "autodiff.activity": _strings(activities),
             "autodiff.returns": _strings(result_activities),
         }
-        for name, on in (("primal", primal), ("strong_zero", request.mode.strong_zero)):
+        flags = {"primal": primal, "strong_zero": request.mode.strong_zero, "holomorphic": request.mode.holomorphic}
+        for name, on in flags.items():
             if on:
                 attributes[f"autodiff.{name}"] = ir.UnitAttr.get()
         if width > 1:
@@ -91,7 +92,7 @@ def add(
             arguments = iter(block.arguments)
             operands = [_joined(arguments, t, n) for t, n in given]
             moved = [_joined(arguments, t, n) for t, n in passed]
-            operands += [*arguments, *map(_one, ones), *moved]
+            operands += [*arguments, *map(one_of, ones), *moved]
             call = ir.Operation.create("func.call", result_types, operands, {"callee": ir.FlatSymbolRefAttr.get(name)})
             returned = [v for value, (_, n) in zip(call.results, results) for v in _apart(value, n)]
             ir.Operation.create("func.return", [], returned)
@@ -141,7 +142,12 @@ def _overwritten(request: Request, leaf: Leaf) -> str:
     return "duplicated" if leaf.shadowed else "const"
 
 
-def _one(type_: ir.Type) -> ir.Value:
+def one_of(type_: ir.Type) -> ir.Value:
+    """The number 1 of a float or complex type, or a vector of such."""
+    if isinstance(type_, ir.ComplexType):
+        parts = [ir.FloatAttr.get(type_.element_type, x) for x in (1.0, 0.0)]
+        attributes = {"value": ir.ArrayAttr.get(parts)}
+        return ir.Operation.create("complex.constant", [type_], attributes=attributes).result
     one = ir.FloatAttr.get(ir.VectorType(type_).element_type if isinstance(type_, ir.VectorType) else type_, 1.0)
     value = ir.DenseElementsAttr.get_splat(type_, one) if isinstance(type_, ir.VectorType) else one
     return ir.Operation.create("arith.constant", [type_], attributes={"value": value}).result

@@ -198,5 +198,6 @@ def result_activity(mode: Mode, returns: type[Annotation] | None, result: types.
     if returns is not None:
         return returns
     if mode.reverse:
-        return Active if isinstance(result, types.Scalar) and result.kind == "f" else Const
+        kinds = "fc" if mode.holomorphic else "f"
+        return Active if isinstance(result, types.Scalar) and result.kind in kinds else Const
     return Duplicated if any(map(is_continuous, types.leaves(result))) else Const

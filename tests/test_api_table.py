@@ -19,6 +19,7 @@ from dsl import (
     MixedDuplicated,
     Ref,
     Reverse,
+    ReverseHolomorphic,
     ReverseSplitModified,
     ReverseSplitNoPrimal,
     ReverseSplitWithPrimal,
@@ -303,7 +304,8 @@ def test_derivatives_inside_kernels(kernel):
 
 def test_complex_numbers():
     exactly(autodiff(Forward, square, Duplicated(3.0 + 1.0j, 1.0j)), (6.0j - 2.0,))
-    with pytest.raises(dsl.DslError, match="ambiguous"):
+    exactly(autodiff(ReverseHolomorphic, square, Active, Active(3.0 + 1.0j)), ((6.0 + 2.0j,),))
+    with pytest.raises(dsl.DslError, match=r"ambiguous[\s\S]*use dsl.ReverseHolomorphic"):
         autodiff(Reverse, square, Active, Active(3.0 + 1.0j))
 
 

@@ -15,6 +15,7 @@ from mlir import ir
 
 from .. import errors, types
 from ..annotations import Active, Annotation, Const
+from ..derivative import one_of
 from ..modes import Mode
 from ..request import BATCHES, MIXED, SHADOWED, activity, is_continuous, result_activity
 from . import scalars
@@ -92,7 +93,7 @@ class Derivatives(Structs):
         mode = args[0].const if args[0].known else None
         if not isinstance(mode, Mode):
             raise self.b.error(f"the mode of autodiff is {self.type_of(args[0])}", _FORM)
-        if mode.split or mode.holomorphic:
+        if mode.split:
             raise self._activity(f"{mode!r} is not there inside kernels yet", "use Forward or Reverse")
         of = args[1].value if isinstance(args[1], AnnotatedValue) and args[1].cls is Const else args[1]
         kernel = self.unit.as_kernel(of.const) if of.known else None
@@ -171,8 +172,10 @@ class _Call:
                 f"`{name}` is {cls.__name__}, but {type_} holds nothing that has a derivative", "write Const(x)"
             )
         complex_ = any(_scalar_of(leaf).kind == "c" for leaf in leaves)
-        if complex_ and (self.width > 1 or (reverse and any(isinstance(leaf, types.Scalar) for leaf in leaves))):
-            self._refuse(f"`{name}` holds complex numbers", "use Forward with one tangent, or two floats")
+        ambiguous = reverse and not self.mode.holomorphic and any(isinstance(leaf, types.Scalar) for leaf in leaves)
+        if complex_ and (self.width > 1 or ambiguous):
+            hint = "use ReverseHolomorphic for d/dz, or Forward with one tangent, or two floats"
+            self._refuse(f"`{name}` holds complex numbers", hint)
         if reverse and cls is not Active:
             self._places(name, type_, None)
         for shadow in argument.shadows:
@@ -288,7 +291,8 @@ class _Call:
                 )
             return "const"
         if self.mode.reverse:
-            if cls is not Active or not (isinstance(result, types.Scalar) and result.kind == "f"):
+            kinds = "fc" if self.mode.holomorphic else "f"
+            if cls is not Active or not (isinstance(result, types.Scalar) and result.kind in kinds):
                 self._refuse(
                     f"the result, {result}, is {cls.__name__} in reverse mode", "return one float, or write Const"
                 )
@@ -327,11 +331,7 @@ class _Call:
         return [ir.VectorType.get([self.width], type_) if self.width > 1 else type_]
 
     def _ones(self, type_: ir.Type) -> ir.Value:
-        one: ir.Attribute = ir.FloatAttr.get(type_, 1.0)
-        if self.width > 1:
-            type_ = ir.VectorType.get([self.width], type_)
-            one = ir.DenseElementsAttr.get_splat(type_, one)
-        return ir.Operation.create("arith.constant", [type_], attributes={"value": one}).result
+        return one_of(ir.VectorType.get([self.width], type_) if self.width > 1 else type_)
 
     def _lanes(self, found: Iterator[ir.Value], count: int) -> list[Iterator[ir.Value]]:
         """The next `count` tangents or gradients, for each lane."""

@@ -315,8 +315,8 @@ class Unit:
             }
             if width > 1:
                 attributes["autodiff.width"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), width)
-            for name, on in (("primal", mode.primal), ("strong_zero", mode.strong_zero)):
-                if on:
+            for name in ("primal", "strong_zero", "holomorphic"):
+                if getattr(mode, name):
                     attributes[f"autodiff.{name}"] = ir.UnitAttr.get()
             with ir.InsertionPoint(self.shared.module.body):
                 ir.Operation.create("func.func", attributes=attributes, regions=1)

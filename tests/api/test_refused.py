@@ -23,7 +23,7 @@ from dsl import (
     ReverseWithPrimal,
     autodiff,
 )
-from dsl.errors import ActivityError, ArgumentError, NotYetSupported
+from dsl.errors import ActivityError, ArgumentError
 
 from .refusing import (
     A,
@@ -256,7 +256,6 @@ def test_widths():
 
 def test_what_is_not_there_yet_says_so():
     refused(ActivityError, "ReverseSplit.*two calls", dsl.ReverseSplitWithPrimal, square, Active, Active(3.0))
-    refused(NotYetSupported, "Holomorphic", dsl.ReverseHolomorphic, square, Active, Active(3j))
 
 
 def test_nan_and_infinity_are_allowed():

@@ -23,6 +23,8 @@ from .objects import VIEWS, MemoryObject, Objects, flows, written
 STATES = ("const", "varied", "useful", "active")
 #: Ops through which nothing flows although they take and give differentiable values.
 STOPS = frozenset({"autodiff.stop", "ub.poison"})
+#: The op that has the value of its first operand and the derivative of its second.
+THROUGH = "autodiff.through"
 
 
 class Activity:
@@ -143,7 +145,7 @@ class Activity:
         for source, target in flows(op):
             if source in self._varied:
                 self._varied.add(target)
-        if name in STOPS or name in VIEWS or rules.inactive(op) or calls_inactive(op):
+        if name in STOPS or name == THROUGH or name in VIEWS or rules.inactive(op) or calls_inactive(op):
             return
         if is_ruled(op):
             if self._takes_varied(op):
@@ -197,7 +199,7 @@ class Activity:
         for source, target in flows(op):
             if target in self._useful:
                 self._use(source)
-        if name in STOPS or name in VIEWS or rules.inactive(op) or calls_inactive(op):
+        if name in STOPS or name == THROUGH or name in VIEWS or rules.inactive(op) or calls_inactive(op):
             return
         if is_ruled(op):
             if any(r in self._useful for r in op.results) or any(

@@ -1,6 +1,7 @@
 """The autodiff dialect, defined in IRDL so that MLIR itself verifies it.
 
-`stop` is the identity with derivative zero. `within` is true in a derivative and false elsewhere. `turn` stands
+`stop` is the identity with derivative zero. `through` has the value of its first operand and the derivative of its
+second. `within` is true in a derivative and false elsewhere. `turn` stands
 between the sweeps of a derivative that is to be split. A `cache` is a stack on the tape: `init` makes it, `push` and
 `pop` fill and empty it, last in first out, until caches.py fixes its layout.
 
@@ -39,6 +40,11 @@ irdl.dialect @autodiff {
   }
   irdl.operation @within {
     %type = irdl.any
+    irdl.results(result: %type)
+  }
+  irdl.operation @through {
+    %type = irdl.any
+    irdl.operands(value: %type, derivative: %type)
     irdl.results(result: %type)
   }
   irdl.operation @stop {

@@ -127,7 +127,7 @@ def find(module: Module, name: str) -> Operation:
 def compiled(module: Module, name: str) -> Function:
     """The function @name of a module without requests for derivatives, ready to be called."""
     inputs, outputs = signature(find(module, name))
-    for op in [op for op in walk(module.operation) if op.name == "autodiff.stop"]:
+    for op in [op for op in walk(module.operation) if op.name in ("autodiff.stop", "autodiff.through")]:
         op.results[0].replace_all_uses_with(op.operands[0])
         op.erase()
     return Function(module.operation.get_asm(enable_debug_info=True), name, inputs, outputs)

@@ -111,6 +111,11 @@ class Forward(Augmenter):
     def copy_autodiff_stop(self, op: Operation) -> None:
         self.map[op.results[0]] = self.value(op.operands[0])
 
+    def copy_autodiff_through(self, op: Operation) -> None:
+        self.copy_autodiff_stop(op)
+        if self.activity.value(op.results[0]):
+            self.tangent[op.results[0]] = self.tangent_or_zero(op.operands[1])
+
     def copy_autodiff_init(self, op: Operation) -> None:
         Augmenter.copy(self, op)
         if self.activity.cache(op.results[0]):

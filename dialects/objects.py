@@ -151,6 +151,8 @@ def flows(op: Operation) -> list[tuple[Value, Value]]:
     select.
     """
     name = op.name
+    if name == "autodiff.through":
+        return [(op.operands[1], op.results[0])]
     if name == "arith.select":
         return [(op.operands[1], op.results[0]), (op.operands[2], op.results[0])]
     if name == "scf.for":

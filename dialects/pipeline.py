@@ -28,6 +28,7 @@ from .request import Request
 from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
 from .upstream import run
+from .winner import keep_winners
 from .within import settle
 
 #: After the normal form, which canonicalize would undo.
@@ -122,6 +123,7 @@ def normal_form(module: Module, at: Operation, function: str, name: str) -> Oper
     normalise(module, _function(module, at, function), name)
     settle(_function(module, at, name), inside=True)
     run(module, NORMAL)
+    keep_winners(_function(module, at, name))
     return _function(module, at, name)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mlir.ir import Block, BlockArgument, Operation, Value
 
 from . import rules
-from .activity import Activity
+from .activity import THROUGH, Activity
 from .builder import ancestor_in, is_memref, operation, operations, walk
 from .launches import BARRIER, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
 from .needs import needed_within
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .sweep import Frame
 
 _PURE_DIALECTS = ("arith.", "math.", "complex.", "index.", "vector.", "ub.")
+_TRANSPARENT = frozenset({"autodiff.stop", THROUGH})
 _IMPURE = frozenset({"vector.print", "vector.mask"})
 
 
@@ -38,7 +39,7 @@ def pure(op: Operation) -> bool:
         return rules.lookup(op) is not None or rules.inactive(op)
     if name in PLACES or name in EXTENTS or name in EXCHANGES:
         return True
-    return name in VIEWS or name in ("memref.dim", "memref.get_global", "autodiff.stop")
+    return name in VIEWS or name in ("memref.dim", "memref.get_global", *_TRANSPARENT)
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Planner:
         nested = [op for op in walk(loop) if op != loop]
         if loop.name != LAUNCH and not any(op.name in LOOPS or op.name in ALLOCATIONS for op in nested):
             return None
-        if any(op.name.startswith("autodiff.") and op.name != "autodiff.stop" for op in nested):
+        if any(op.name.startswith("autodiff.") and op.name not in _TRANSPARENT for op in nested):
             return None
         if any(self.activity.by_rule(op) for op in nested):
             return None
@@ -167,7 +168,7 @@ class Slicer:
             self._carry(op, 0)
         elif op.name == "scf.for":
             self.todo += list(op.operands)[:3]
-        elif op.name == "scf.if":
+        elif op.name == "scf.if" or op.name == THROUGH:
             self.todo.append(op.operands[0])
         elif op.name == "memref.load":
             self._want_load(op)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 
+from .activity import THROUGH
 from .builder import captured, home, operation, walk
 from .copier import Copier
 from .plan import pure
@@ -140,6 +141,8 @@ def repeatable(reverse: Reverse, op: Operation, frame: Frame) -> bool:
 
 
 def _reads(op: Operation) -> list[Value]:
+    if op.name == THROUGH:
+        return [op.operands[0]]
     return [*op.operands, *captured(op)] if op.regions else list(op.operands)
 
 
@@ -162,6 +165,8 @@ class _Again(Copier):
 
     def copy_autodiff_stop(self, op: Operation) -> None:
         self.map[op.results[0]] = self.value(op.operands[0])
+
+    copy_autodiff_through = copy_autodiff_stop
 
 
 def _from_tape(reverse: Reverse, old: Value, owner: ReverseScope) -> Value:

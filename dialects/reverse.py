@@ -185,6 +185,9 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
                 arms = [cotangent, zero] if k == 0 else [zero, cotangent]
                 self.add(operand, self.b.value("arith.select", [condition, *arms], cotangent.type))
 
+    def reverse_autodiff_through(self, op: Operation, scope: ReverseScope) -> None:
+        self.add(op.operands[1], self.take(op.results[0]))
+
     def reverse_scf_if(self, op: Operation, scope: ReverseScope) -> None:
         results = [self.take(r) for r in op.results]
         outer = self.adjoint

@@ -97,6 +97,8 @@ class Sweep(Augmenter):
     def copy_autodiff_stop(self, op: Operation) -> None:
         self.map[op.results[0]] = self.value(op.operands[0])
 
+    copy_autodiff_through = copy_autodiff_stop
+
     # caches of a derivative that is being differentiated -----------------------------------------------------------
     def copy_autodiff_init(self, op: Operation) -> None:
         """Memrefs' shadows go beside them; the cotangents of scalars need a cache in the reverse sweep only."""

@@ -124,8 +124,8 @@ def _choice(position: int, op: Operation, result: Value, kept: Value) -> _Winner
 
 
 def _no_derivative_within(kept: Value, end: Value) -> bool:
-    """Whether the loop uses the kept value for nothing but the choice, and the choice's result `end` for nothing but the
-    next iteration's; except in comparisons, through which no derivative passes.
+    """Whether the loop uses the kept value for nothing but the choice, and the choice's result `end` for nothing but
+    the next iteration's; except in comparisons, through which no derivative passes.
     """
     choice = operation(end.owner)
     last = operations(choice.block)[-1]

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .annotations import Const
 from .driver import differentiate
+from .grids import Grid
 from .kernel import Kernel, as_kernel
 from .modes import Mode
 from .options import options
@@ -23,10 +25,14 @@ def autodiff(mode: Mode, f: Any, /, *args: Any) -> Any:
 
     `args` are an annotation class for the result (it may be left out), then one annotation for each argument.
 
+    `f` may be a kernel with a grid, `k[blocks, threads]`: what its launch does is differentiated.
+
     Reverse returns `(gradients,)`, ReverseWithPrimal `(value, gradients)`: gradients has one slot for each
     argument, None where it is not Active; those of Duplicated arguments are added to their shadows. Forward returns
     `(tangent,)`, ForwardWithPrimal `(value, tangent)`, without the tangent where the result is Const.
     """
+    if type(f) is Grid:
+        f, args = f.host, (*args, *map(Const, f.extents))
     for run in _runners(mode, f):
         result = run(args)
         if result is not MISS:

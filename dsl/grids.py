@@ -33,18 +33,24 @@ class Grid:
 
     @property
     def host(self) -> Kernel:
-        """The host code of the launch: a kernel of the arguments and the six extents."""
-        return host_of(self.kernel)
+        """The host code of the launch: a kernel of the arguments and the `extents`."""
+        return host_of(self.kernel, self.axes)
+
+    @property
+    def axes(self) -> int:
+        """How many axes there are. The others are 1 where the launch is compiled, so that no code asks for them."""
+        return max(k for k in (1, 2, 3) if k == 1 or self.blocks[k - 1] != 1 or self.threads[k - 1] != 1)
 
     @property
     def extents(self) -> tuple[int, ...]:
-        return (*self.blocks, *self.threads)
+        """What the host code is told of the grid: its extents, and those of its blocks, along the axes there are."""
+        return (*self.blocks[: self.axes], *self.threads[: self.axes])
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         kernel = self.kernel
         if kwargs or len(args) != len(kernel.params) or kernel.keyword_only:
             args = kernel.bind(args, kwargs)
-        self.host(*args, *self.blocks, *self.threads)
+        self.host(*args, *self.extents)
 
     def ir(self, stage: str = "mlir", *args: Any) -> str:
         """The launch as text at one stage of compiling; see `Kernel.ir`."""
@@ -109,18 +115,18 @@ def _shown(extents: tuple[int, int, int]) -> str:
     return str(extents[0]) if extents[1:] == (1, 1) else str(extents)
 
 
-def host_of(kernel: Kernel) -> Kernel:
-    """The host code that launches a kernel; the same object each time."""
-    found = kernel.__dict__.get("host_code")
-    if found is None:
-        found = kernel.__dict__["host_code"] = _host(kernel)
-    return found  # type: ignore[no-any-return]
+def host_of(kernel: Kernel, axes: int = 3) -> Kernel:
+    """The host code that launches a kernel over a grid of so many axes; the same object each time."""
+    found = kernel.__dict__.setdefault("host_code", {})
+    if axes not in found:
+        found[axes] = _host(kernel, axes)
+    return found[axes]  # type: ignore[no-any-return]
 
 
-def _host(kernel: Kernel) -> Kernel:
+def _host(kernel: Kernel, axes: int) -> Kernel:
     from .kernel import kernel as make
 
-    extents = _unused(EXTENTS, kernel.params)
+    extents = _unused((*EXTENTS[:axes], *EXTENTS[3 : 3 + axes]), kernel.params)
     (callee,) = _unused(("kernel",), kernel.params)
     positional = len(kernel.params) - kernel.keyword_only
     passed = [name if n < positional else f"{name}={name}" for n, name in enumerate(kernel.params)]
@@ -128,7 +134,7 @@ def _host(kernel: Kernel) -> Kernel:
     # Everything on one line, which takes the place of the kernel's own first line in messages.
     text = (
         f"def {name}({', '.join((*kernel.params, *extents))}): "
-        f"{callee}[({', '.join(extents[:3])}), ({', '.join(extents[3:])})]({', '.join(passed)})\n"
+        f"{callee}[({', '.join(extents[:axes])},), ({', '.join(extents[axes:])},)]({', '.join(passed)})\n"
     )
     made: Kernel = make(source=text, constants={callee: kernel}, **kernel.options)  # type: ignore[assignment]
     made.generated = True

@@ -28,6 +28,8 @@ from .copier import add_block
 from .findings import STACK
 
 _FIRST_CAPACITY = 64
+#: On a pop: it takes values in the order in which they were pushed (by threads of launches only, see launch_memory).
+FIRST = "autodiff.first"
 
 
 def cache_type(element: Type) -> Type:

@@ -136,7 +136,7 @@ class Forward(Augmenter):
         cache, result = op.operands[0], op.results[0]
         if self.activity.cache(cache):
             types = self.extra_types(result) or [self.tangents.type(result.type)]
-            popped = [self.b.value("autodiff.pop", [c], t) for c, t in zip(self.shadows[cache], types, strict=True)]
+            popped = [self.b.value("autodiff.pop", [c], t, attributes_of(op)) for c, t in zip(self.shadows[cache], types, strict=True)]
             if self.extra_types(result):
                 self.set_extra(result, popped)
 

@@ -29,7 +29,7 @@ from mlir.ir import (
 )
 
 from .builder import Builder, home, is_differentiable, operation, operations, walk
-from .caches import pushed_type
+from .caches import FIRST, pushed_type
 from .copier import Copier, attributes_of
 from .cut import bytes_of
 from .dead_code import remove_dead_code
@@ -40,7 +40,7 @@ from .plan import pure
 
 #: The bytes that an array of a thread may have to be its own.
 LOCAL = 16384
-_UNKNOWN, _COUNTS = "autodiff.unknown", "autodiff.counts"
+_UNKNOWN, COUNTS = "autodiff.unknown", "autodiff.counts"
 
 
 @dataclass
@@ -62,12 +62,21 @@ def place_memory(function: Operation) -> None:
     launches = [op for op in walk(function) if op.name == LAUNCH]
     if not launches:
         return
-    counted = False
     for launch in launches:
-        counted |= _Placer(function, launch).place()
-    if counted:
+        placer = _Placer(function, launch)
+        placer.place(_queues_filled_in(function, launch))
+    if any(COUNTS in op.attributes for op in walk(function)):
         remove_dead_code(function)
         _refuse_undecided(function)
+
+
+def _queues_filled_in(function: Operation, launch: Operation) -> list[Operation]:
+    """The caches of the host that the launch's threads push to."""
+    inits = [op for op in walk(function) if op.name == "autodiff.init" and around(op) is None]
+    return [
+        op for op in inits for use in op.results[0].uses
+        if operation(use.owner).name == "autodiff.push" and around(operation(use.owner)) == launch
+    ]  # fmt: skip
 
 
 class _Placer:
@@ -77,9 +86,9 @@ class _Placer:
         self.body = launch.regions[0].blocks[0]
         self.inside = {b for op in walk(launch) for r in op.regions for b in r.blocks}
 
-    def place(self) -> bool:
-        """Returns whether a counting launch was needed."""
-        items: list[_Item] = []
+    def place(self, queues: list[Operation]) -> None:
+        """Place what is made in the launch, and the `queues` that it fills."""
+        items = [_Item(op, [None]) for op in queues]
         for op in list(walk(self.launch)):
             if op.name == "memref.dealloc":
                 op.erase()
@@ -91,7 +100,7 @@ class _Placer:
             elif op.name == "autodiff.init":
                 items.append(_Item(op, [None]))
         if not items:
-            return False
+            return
         counts = 0
         for item in items:
             for size in item.sizes:
@@ -109,7 +118,6 @@ class _Placer:
                 self._cache(item.op, sizes[0], threads, number)
             else:
                 self._buffer(item.op, sizes, threads, number)
-        return bool(counts)
 
     # allocations ---------------------------------------------------------------------------------------------------
     def _is_local(self, op: Operation) -> bool:
@@ -183,26 +191,47 @@ class _Placer:
 
     # caches --------------------------------------------------------------------------------------------------------
     def _cache(self, init: Operation, size: Value, threads: Value, number: Value) -> None:
-        """A stack of each thread: its part of a buffer of the host's, and how much is on it."""
+        """A stack of each thread: its part of a buffer of the host's, and how much is on it. What a queue holds is read
+        by another launch, from the first value on.
+        """
         b = self.b
         dynamic = ShapedType.get_dynamic_size()
         buffer = b.alloc(MemRefType.get([dynamic, dynamic], pushed_type(init)), [size, threads])
-        with b.at(InsertionPoint.at_block_begin(self.body), init.location):
-            count = b.value("memref.alloca", [], MemRefType.get([], IndexType.get()), _no_sizes())
-        with b.at(InsertionPoint(init), init.location):
-            b.store(b.index(0), count, [])
+        counts: dict[Operation | None, Value] = {}
+        numbers = {self.launch: number}
         for use in [operation(use.owner) for use in init.results[0].uses]:
-            with b.at(InsertionPoint(use), use.location):
-                have = b.load(count, [])
-                if use.name == "autodiff.push":
-                    b.store(use.operands[1], buffer, [have, number])
-                    b.store(b.integer("addi", have, b.index(1)), count, [])
-                else:
-                    last = b.integer("subi", have, b.index(1))
-                    b.store(last, count, [])
-                    use.results[0].replace_all_uses_with(b.load(buffer, [last, number]))
-            use.erase()
+            launch = around(use)
+            assert launch is not None
+            if launch not in counts:
+                top = InsertionPoint.at_block_begin(launch.regions[0].blocks[0])
+                with b.at(top, init.location):
+                    counts[launch] = b.value("memref.alloca", [], MemRefType.get([], IndexType.get()), _no_sizes())
+                    if around(init) is None:
+                        b.store(b.index(0), counts[launch], [])
+                    if launch not in numbers:
+                        numbers[launch] = number_in_grid(b, extents(launch))
+            self._use(use, buffer, counts[launch], numbers[launch])
+        if around(init) is not None:
+            with b.at(InsertionPoint(init), init.location):
+                for count in counts.values():
+                    b.store(b.index(0), count, [])
         init.erase()
+
+    def _use(self, use: Operation, buffer: Value, count: Value, number: Value) -> None:
+        b = self.b
+        with b.at(InsertionPoint(use), use.location):
+            have = b.load(count, [])
+            if use.name == "autodiff.push":
+                b.store(use.operands[1], buffer, [have, number])
+                b.store(b.integer("addi", have, b.index(1)), count, [])
+            elif FIRST in use.attributes:
+                b.store(b.integer("addi", have, b.index(1)), count, [])
+                use.results[0].replace_all_uses_with(b.load(buffer, [have, number]))
+            else:
+                last = b.integer("subi", have, b.index(1))
+                b.store(last, count, [])
+                use.results[0].replace_all_uses_with(b.load(buffer, [last, number]))
+        use.erase()
 
     # counting ------------------------------------------------------------------------------------------------------
     def _counted(self, items: list[_Item], counts: int) -> list[Value]:
@@ -238,17 +267,21 @@ class _Counter(Copier):
     def copy_gpu_launch(self, op: Operation) -> None:
         """The body as far as there is something to count in it: what follows are adjoints."""
         new, block = add_launch(self.b, list(op.operands), op)
-        new.attributes[_COUNTS] = UnitAttr.get()
+        new.attributes[COUNTS] = UnitAttr.get()
         ops = operations(op.regions[0].blocks[0])[:-1]
         last = max(k for k, inner in enumerate(ops) if any(self._counts(o) for o in walk(inner)))
         with self.b.at(block):
+            for queue in [item.op for item in self.items.values() if item.is_cache and around(item.op) is None]:
+                self._count(queue)
             for inner in ops[: last + 1]:
                 self.operation(inner)
             self.b.op("gpu.terminator")
 
     def _counts(self, op: Operation) -> bool:
         """Whether there is something to count at `op`."""
-        return (op in self.items and None in self.items[op].sizes) or op.name == "autodiff.push"
+        return (op in self.items and None in self.items[op].sizes) or (
+            op.name == "autodiff.push" and operation(op.operands[0].owner) in self.items
+        )
 
     def _is_own(self, memref: Value) -> bool:
         held = self.objects.of(memref)
@@ -293,12 +326,17 @@ class _Counter(Copier):
                         self._largest(size, next(numbers))
 
     def copy_autodiff_init(self, op: Operation) -> None:
+        self._count(op)
+
+    def _count(self, op: Operation) -> None:
         with self.b.at(InsertionPoint.at_block_begin(self._body())):
             count = self.b.value("memref.alloca", [], MemRefType.get([], IndexType.get()), _no_sizes())
         self.b.store(self.b.index(0), count, [])
         self.filled[op.results[0]] = count, self.items[op].counts[0]
 
     def copy_autodiff_push(self, op: Operation) -> None:
+        if op.operands[0] not in self.filled:
+            return
         count, number = self.filled[op.operands[0]]
         have = self.b.integer("addi", self.b.load(count, []), self.b.index(1))
         self.b.store(have, count, [])
@@ -328,7 +366,7 @@ def _integer_zero(b: Builder, type_: Type) -> Value:
 def _refuse_undecided(function: Operation) -> None:
     """What a counting launch would need and cannot have."""
     objects = Objects(function)
-    for launch in [op for op in walk(function) if op.name == LAUNCH and _COUNTS in op.attributes]:
+    for launch in [op for op in walk(function) if op.name == LAUNCH and COUNTS in op.attributes]:
         for op in walk(launch):
             bad = _UNKNOWN in op.attributes or (op.name == "memref.alloc" and len(op.operands))
             if op.name == "memref.load":
@@ -342,7 +380,7 @@ def _refuse_undecided(function: Operation) -> None:
                     "how much a launch has to put on the tape depends on values that it changes itself",
                     "bound the loop by a number that is known before the launch",
                 )
-        del launch.attributes[_COUNTS]
+        del launch.attributes[COUNTS]
 
 
 def _following(launch: Operation) -> Operation | None:

@@ -237,7 +237,7 @@ class Slicer:
         scope = self.frame.sweep.scopes.get(load.block)
         if scope is None:
             raise NotReplayable
-        if not scope.is_static:
+        if not scope.is_static and not scope.is_queue:
             block = load.block
             while block != self.body:
                 if operation(block.owner).name in LOOPS:

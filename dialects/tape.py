@@ -25,11 +25,12 @@ from mlir.ir import (
     Operation,
     ShapedType,
     Type,
+    UnitAttr,
     Value,
 )
 
 from .builder import Builder, home, is_memref, operation
-from .caches import cache_type
+from .caches import FIRST, cache_type
 from .copier import Copier
 from .errors import refuse
 from .launches import LAUNCH, extents, number_in_grid, thread_count
@@ -145,11 +146,18 @@ class Scope:
             made = self.other_records[key] = self._record(old, new, kind)
         return made
 
+    @property
+    def is_queue(self) -> bool:
+        """Whether values of a launch of the frame's own block, of which threads have various numbers, are recorded here:
+        its reverse reads them again in the order in which they were written.
+        """
+        return self.launch is not None and self.launch.block == self.sweep.frame.old and not self.is_static
+
     def _record(self, old: Value | Operation, new: Value, kind: str = "value") -> Recorded:
         builder = self.sweep.b
         type_ = new.type
-        if self.launch is not None and not self.is_static:
-            where = old.owner.owner if isinstance(old, BlockArgument) else old.owner
+        if self.launch is not None and not self.is_static and not self.is_queue:
+            where = old.owner.owner if isinstance(old, BlockArgument) else old.owner if isinstance(old, Value) else old
             raise refuse(
                 operation(where),
                 "a launch would have to put values on the tape whose number is not known before it",
@@ -205,8 +213,10 @@ def read(
 
 
 def pop(builder: Builder, recorded: Recorded) -> Value:
-    """The value last pushed, taken from the stack."""
-    return _as(builder, builder.value("autodiff.pop", [recorded.storage], stored_type(recorded.type)), recorded.type)
+    """The value last pushed, taken from the stack; of what launches keep, the next one of the thread's."""
+    order = {FIRST: UnitAttr.get()} if recorded.scope.is_queue else {}
+    value = builder.value("autodiff.pop", [recorded.storage], stored_type(recorded.type), order)
+    return _as(builder, value, recorded.type)
 
 
 def stored_type(type_: Type) -> Type:

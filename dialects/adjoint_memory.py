@@ -13,11 +13,14 @@ from mlir.ir import IntegerAttr, Operation, UnitAttr, Value
 
 from .activity import Activity
 from .builder import Builder, is_memref
+from .copier import add_block
 from .errors import refuse
+from .extremes import check, is_extreme, still_there, won
 from .tangents import Shadow, Tangents
 
 if TYPE_CHECKING:
     from .recompute import ReverseScope
+    from .stability import Stability
 
 
 class MemoryAdjoints:
@@ -27,6 +30,7 @@ class MemoryAdjoints:
     activity: Activity
     tangents: Tangents
     width: int
+    stability: Stability
 
     if TYPE_CHECKING:
 
@@ -99,15 +103,34 @@ class MemoryAdjoints:
                 self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})
 
     def reverse_memref_atomic_rmw(self, op: Operation, scope: ReverseScope) -> None:
-        """addf, whose old value nobody reads: the cotangent of the cell is that of what was added."""
+        """A sum: the cotangent of the cell is that of what was added. Of a largest or smallest value, the winner's."""
         value, memref, *indices = op.operands
         if not self.activity.memory(memref):
             return
+        at = [self.lookup(i, scope) for i in indices]
+        shadow = self.shadow(memref, scope)
+        if is_extreme(op):
+            self._winner_takes(op, shadow, at, scope)
+            return
         if IntegerAttr(op.attributes["kind"]).value != 0 or self.activity.value(op.results[0]):
             raise refuse(op, "no reverse rule for memref.atomic_rmw of this kind or with its value used", "use addf")
-        at = [self.lookup(i, scope) for i in indices]
         if self.activity.value(value):
-            self.add(value, self.tangents.load(self.shadow(memref, scope), at))
+            self.add(value, self.tangents.load(shadow, at))
+
+    def _winner_takes(self, op: Operation, shadow: Shadow, at: list[Value], scope: ReverseScope) -> None:
+        check(op, self.activity)
+        still_there(op, self.activity, self.stability)
+        value, memref = (self.lookup(o, scope) for o in list(op.operands)[:2])
+        found = self.lookup(op.results[0], scope)
+        winner = won(self.b, op, value, found, self.b.load(memref, at))
+        choice = self.b.op("scf.if", [winner], [self.tangents.type(value.type)], regions=2)
+        with self.b.at(add_block(choice.regions[0], [], self.b.loc)):
+            taken = self.tangents.load(shadow, at)
+            self.tangents.store(None, shadow, at)
+            self.b.op("scf.yield", [taken])
+        with self.b.at(add_block(choice.regions[1], [], self.b.loc)):
+            self.b.op("scf.yield", [self.tangents.zero(value.type)])
+        self.add(op.operands[0], choice.results[0])
 
     # caches: the reverse of a pop pushes, the reverse of a push pops -----------------------------------------------
     def reverse_autodiff_pop(self, op: Operation, scope: ReverseScope) -> None:

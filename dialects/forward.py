@@ -20,6 +20,9 @@ from .copier import attributes_of
 from .custom.forward import call_forward_rule
 from .custom.resolve import Rules
 from .errors import refuse
+from .extremes import foresee, is_extreme, won
+from .launches import if_then
+from .objects import chain
 
 
 class Forward(Augmenter):
@@ -33,6 +36,8 @@ class Forward(Augmenter):
     def __init__(self, *arguments: object):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.tangent: dict[Value, Value] = {}
+        #: What cells will hold that atomic updates of a launch compete for: copies of arrays.
+        self.foreseen: dict[Value, Value] = {}
 
     # travel --------------------------------------------------------------------------------------------------------
     def extra_types(self, old: Value) -> list[Type]:
@@ -136,7 +141,8 @@ class Forward(Augmenter):
         cache, result = op.operands[0], op.results[0]
         if self.activity.cache(cache):
             types = self.extra_types(result) or [self.tangents.type(result.type)]
-            popped = [self.b.value("autodiff.pop", [c], t, attributes_of(op)) for c, t in zip(self.shadows[cache], types, strict=True)]
+            pairs = zip(self.shadows[cache], types, strict=True)
+            popped = [self.b.value("autodiff.pop", [c], t, attributes_of(op)) for c, t in pairs]
             if self.extra_types(result):
                 self.set_extra(result, popped)
 
@@ -145,12 +151,23 @@ class Forward(Augmenter):
         for memref in self.shadows.get(op.operands[0], ()):
             self.b.op("memref.dealloc", [memref], [], attributes_of(op))
 
+    def copy_gpu_launch(self, op: Operation) -> Operation:
+        self.foreseen.update(foresee(self, op))
+        return super().copy_gpu_launch(op)
+
     def copy_memref_atomic_rmw(self, op: Operation) -> None:
-        """addf only: the tangent is added as the primal is."""
+        """A sum: the tangent is added as the primal is. A largest or smallest value: the winner stores its tangent."""
         new = Augmenter.copy(self, op)
         if not self.activity.memory(op.operands[1]):
             return
-        if "addf" not in str(op.attributes["kind"]) and IntegerAttr(op.attributes["kind"]).value != 0:
+        if is_extreme(op):
+            value, _, *at = new.operands
+            final = self.b.load(self.foreseen[chain(op.operands[1])[0]], at)
+            shadow, tangent = self.shadow(op.operands[1]), self.tangent.get(op.operands[0])
+            winner = won(self.b, op, value, new.results[0], final)
+            if_then(self.b, winner, lambda: self.tangents.store(tangent, shadow, at))
+            return
+        if IntegerAttr(op.attributes["kind"]).value != 0:
             raise refuse(op, f"no derivative for memref.atomic_rmw of this kind ({op.attributes['kind']})", "use addf")
         for k, memref in enumerate(self.shadow(op.operands[1])):
             tangent = self.tangents.lane(self.tangent_or_zero(op.operands[0]), k)

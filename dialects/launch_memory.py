@@ -23,12 +23,11 @@ from mlir.ir import (
     MemRefType,
     Operation,
     ShapedType,
-    Type,
     UnitAttr,
     Value,
 )
 
-from .builder import Builder, home, is_differentiable, operation, operations, walk
+from .builder import Builder, home, operation, operations, walk
 from .caches import FIRST, pushed_type
 from .copier import Copier, attributes_of
 from .cut import bytes_of
@@ -37,10 +36,10 @@ from .errors import refuse
 from .launches import LAUNCH, add_launch, around, extents, is_shared, number_in_grid, thread_count
 from .objects import Objects
 from .plan import pure
+from .silent import COUNTS, Silent, refuse_undecided
 
 #: The bytes that an array of a thread may have to be its own.
 LOCAL = 16384
-_UNKNOWN, COUNTS = "autodiff.unknown", "autodiff.counts"
 
 
 @dataclass
@@ -67,7 +66,7 @@ def place_memory(function: Operation) -> None:
         placer.place(_queues_filled_in(function, launch))
     if any(COUNTS in op.attributes for op in walk(function)):
         remove_dead_code(function)
-        _refuse_undecided(function)
+        refuse_undecided(function)
 
 
 def _queues_filled_in(function: Operation, launch: Operation) -> list[Operation]:
@@ -251,12 +250,12 @@ def _no_sizes() -> dict[str, Attribute]:
     return {"operandSegmentSizes": DenseI32ArrayAttr.get([0, 0])}
 
 
-class _Counter(Copier):
+class _Counter(Silent):
     """Copies a launch, without what it does to memory of others, with counting in place of `items`."""
 
     def __init__(self, builder: Builder, objects: Objects, launch: Operation, items: list[_Item], cells: Value):
-        super().__init__(builder)
-        self.objects, self.launch, self.cells = objects, launch, cells
+        super().__init__(builder, objects, launch)
+        self.cells = cells
         self.items = {item.op: item for item in items}
         #: The count of each cache.
         self.filled: dict[Value, tuple[Value, int]] = {}
@@ -282,35 +281,6 @@ class _Counter(Copier):
         return (op in self.items and None in self.items[op].sizes) or (
             op.name == "autodiff.push" and operation(op.operands[0].owner) in self.items
         )
-
-    def _is_own(self, memref: Value) -> bool:
-        held = self.objects.of(memref)
-        return bool(held) and all(o.allocation is not None and around(o.allocation) == self.launch for o in held)
-
-    def copy_memref_store(self, op: Operation) -> None:
-        if self._is_own(op.operands[1]):
-            self.copy(op)
-
-    def copy_memref_copy(self, op: Operation) -> None:
-        if self._is_own(op.operands[1]):
-            self.copy(op)
-
-    def copy_memref_atomic_rmw(self, op: Operation) -> None:
-        if self._is_own(op.operands[1]):
-            self.copy(op)
-        else:
-            self._unknown(op)
-
-    def copy_memref_generic_atomic_rmw(self, op: Operation) -> None:
-        self._unknown(op)
-
-    def _unknown(self, op: Operation) -> None:
-        """A value that counting cannot have. It stands for itself, and must not matter."""
-        for result in op.results:
-            type_ = result.type
-            zero = self.b.zero(type_) if is_differentiable(type_) else _integer_zero(self.b, type_)
-            operation(zero.owner).attributes[_UNKNOWN] = UnitAttr.get()
-            self.map[result] = zero
 
     def copy_memref_alloc(self, op: Operation) -> None:
         self.copy(op)
@@ -344,7 +314,7 @@ class _Counter(Copier):
 
     def copy_autodiff_pop(self, op: Operation) -> None:
         """A stack is filled before it is emptied, and begins anew where it is made: only pushes count."""
-        self._unknown(op)
+        self.unknown(op)
 
     def _largest(self, size: Value, number: int) -> None:
         word = IntegerType.get_signless(64)
@@ -357,38 +327,3 @@ class _Counter(Copier):
         while operation(block.owner).name != LAUNCH:
             block = operation(block.owner).block
         return block
-
-
-def _integer_zero(b: Builder, type_: Type) -> Value:
-    return b.value("arith.constant", [], type_, {"value": IntegerAttr.get(type_, 0)})
-
-
-def _refuse_undecided(function: Operation) -> None:
-    """What a counting launch would need and cannot have."""
-    objects = Objects(function)
-    for launch in [op for op in walk(function) if op.name == LAUNCH and COUNTS in op.attributes]:
-        for op in walk(launch):
-            bad = _UNKNOWN in op.attributes or (op.name == "memref.alloc" and len(op.operands))
-            if op.name == "memref.load":
-                for memory in objects.of(op.operands[0]):
-                    own = memory.allocation is not None and around(memory.allocation) == launch
-                    twin = _following(launch)
-                    bad |= not own and twin is not None and any(around(w) == twin for w in memory.writers)
-            if bad:
-                raise refuse(
-                    op,
-                    "how much a launch has to put on the tape depends on values that it changes itself",
-                    "bound the loop by a number that is known before the launch",
-                )
-        del launch.attributes[COUNTS]
-
-
-def _following(launch: Operation) -> Operation | None:
-    """The launch that a counting launch counts for: the next one in its block."""
-    after = False
-    for op in map(operation, launch.block.operations):
-        if op == launch:
-            after = True
-        elif after and op.name == LAUNCH:
-            return op
-    return None

@@ -9,6 +9,7 @@ from mlir.ir import Operation, Value
 from . import rules
 from .activity import STOPS, Activity
 from .builder import is_memref, walk
+from .extremes import is_extreme
 from .launches import LAUNCH
 from .objects import ALLOCATIONS, VIEWS
 
@@ -22,6 +23,8 @@ def needs(op: Operation, activity: Activity) -> Iterable[Value]:
         return list(op.operands) if activity.region(op) else []
     if name == "gpu.shuffle":
         return list(op.operands)[1:] if activity.value(op.results[0]) else []
+    if name == "memref.atomic_rmw" and is_extreme(op):
+        return [op.operands[0], op.results[0], *list(op.operands)[2:]] if activity.memory(op.operands[1]) else []
     if name in ("memref.load", "memref.store", "memref.atomic_rmw"):
         memref = op.operands[0 if name == "memref.load" else 1]
         return list(op.operands)[1 if name == "memref.load" else 2 :] if activity.memory(memref) else []

@@ -25,6 +25,7 @@ from .launch_memory import place_memory
 from .launches import inline_device_calls
 from .prepare import prepare
 from .request import Request
+from .silent import refuse_undecided
 from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
 from .upstream import run
@@ -102,6 +103,7 @@ def _expand(module: Module, declaration: Operation, request: Request, rules: Rul
     if request.split:  # so that it is seen where memory that goes on the tape comes from
         inline_calls(declaration, functions(module))
     remove_dead_code(declaration, request.unneeded(declaration))
+    refuse_undecided(declaration)
     tape = split(declaration, request) if request.split else Tape()
     return Expansion(request, name, found.taped, found.loops, tape)
 

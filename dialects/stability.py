@@ -81,6 +81,10 @@ class Stability:
             (w for o in self.objects.all if o in objects for w in o.writers if self._may_follow(load, w, limit)), None
         )
 
+    def may_follow(self, op: Operation, write: Operation) -> bool:
+        """Whether `write` may run after `op` within one run of the function."""
+        return self._may_follow(op, write, self._entry)
+
     def _may_follow(self, load: Operation, write: Operation, limit: Block) -> bool:
         """Whether `write` may run after `load` within one run of the block `limit`."""
         above = self._ancestors(load)

@@ -148,8 +148,8 @@ class Scope:
 
     @property
     def is_queue(self) -> bool:
-        """Whether values of a launch of the frame's own block, of which threads have various numbers, are recorded here:
-        its reverse reads them again in the order in which they were written.
+        """Whether this is in a launch of the frame's own block, and threads have various numbers of values: its reverse
+        reads them in the order in which they were written.
         """
         return self.launch is not None and self.launch.block == self.sweep.frame.old and not self.is_static
 

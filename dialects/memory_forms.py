@@ -6,12 +6,28 @@ is named once, at the start of the function, so that two names of it are one mem
 
 from __future__ import annotations
 
-from mlir.ir import Block, FlatSymbolRefAttr, InsertionPoint, IntegerAttr, Operation, Value
+from mlir.ir import (
+    AffineMap,
+    Block,
+    BlockArgument,
+    DenseI32ArrayAttr,
+    DenseI64ArrayAttr,
+    FlatSymbolRefAttr,
+    InsertionPoint,
+    IntegerAttr,
+    MemRefType,
+    Operation,
+    ShapedType,
+    Value,
+)
 
-from .builder import Builder, operation, operations
+from .builder import Builder, holds_tangents, operation, operations
 from .copier import attributes_of
 from .errors import refuse
 from .launches import LaunchForms, is_shared
+from .objects import chain
+
+_LAYOUT = "take a subview, or have a memref with a layout of its own type: the shadow may be laid out in another way"
 
 #: arith's numbers for kinds of atomic updates; "" stores the value itself.
 _ATOMIC = (
@@ -56,6 +72,11 @@ class MemoryForms(LaunchForms):
         if "autodiff.free" in op.attributes:
             self.copy(op)
 
+    def copy_bufferization_clone(self, op: Operation) -> None:
+        made = self.b.copy_of(self.value(op.operands[0]))
+        type_ = op.results[0].type
+        self.map[op.results[0]] = made if made.type == type_ else self.b.value("memref.cast", [made], type_)
+
     def copy_bufferization_dealloc(self, op: Operation) -> None:
         raise refuse(
             op, "bufferization.dealloc before differentiation", "differentiate before deallocations are placed"
@@ -86,6 +107,43 @@ class MemoryForms(LaunchForms):
         while operation(block.owner).name != "func.func":
             block = operation(block.owner).block
         return block
+
+    def copy_memref_extract_strided_metadata(self, op: Operation) -> None:
+        """What the type says. A layout that only the descriptor knows need not be that of the shadow."""
+        memref = self.value(op.operands[0])
+        type_ = MemRefType(memref.type)
+        if not holds_tangents(type_):
+            self.copy(op)
+            return
+        strides, offset = type_.get_strides_and_offset()
+        dynamic = ShapedType.get_dynamic_stride_or_offset()
+        sizes = [self.b.dim(memref, k) for k in range(type_.rank)]
+        if type_.affine_map == AffineMap.get_identity(type_.rank):
+            steps = [self.b.index(1)] * type_.rank
+            for k in reversed(range(type_.rank - 1)):
+                steps[k] = self.b.integer("muli", steps[k + 1], sizes[k + 1])
+        elif dynamic in (offset, *strides):
+            raise refuse(op, f"{op.name} of {type_}, whose layout is known only when it runs", _LAYOUT)
+        else:
+            steps = [self.b.index(s) for s in strides]
+        none = {name: DenseI64ArrayAttr.get([]) for name in ("static_sizes", "static_strides")}
+        none["operandSegmentSizes"] = DenseI32ArrayAttr.get([1, 0, 0, 0])
+        start = {"static_offsets": DenseI64ArrayAttr.get([0]), **none}
+        base = self.b.value("memref.reinterpret_cast", [memref], op.results[0].type, start)
+        self.map.update(zip(op.results, [base, self.b.index(offset), *sizes, *steps], strict=True))
+
+    def copy_memref_reinterpret_cast(self, op: Operation) -> None:
+        """Where the source's layout is a matter of its descriptor, the shadow's may be another: offsets and strides
+        that are right for the one are wrong for the other.
+        """
+        type_ = MemRefType(op.operands[0].type)
+        strides, offset = type_.get_strides_and_offset()
+        known = type_.affine_map == AffineMap.get_identity(type_.rank)
+        root, _ = chain(self.value(op.operands[0]))
+        is_argument = isinstance(root, BlockArgument)
+        if is_argument and not known and ShapedType.get_dynamic_stride_or_offset() in (offset, *strides):
+            raise refuse(op, f"{op.name} of {type_}, whose layout is known only when it runs", _LAYOUT)
+        self.copy(op)
 
     def copy_memref_atomic_rmw(self, op: Operation) -> None:
         if self.device:

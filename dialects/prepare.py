@@ -18,12 +18,14 @@ from mlir.ir import ArrayAttr, BoolAttr, DictAttr, Module, RankedTensorType, Typ
 from .builder import operation
 from .custom.effects import mark_calls
 from .custom.marks import protect
+from .decompose import decompose
 from .upstream import run
 
 _TIDY = "lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
 _BUFFERISE = (
-    "eliminate-empty-tensors,one-shot-bufferize{bufferize-function-boundaries=1 "
-    "function-boundary-type-conversion=identity-layout-map},drop-equivalent-buffer-results"
+    "func.func(convert-elementwise-to-linalg),eliminate-empty-tensors,"
+    "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map},"
+    "drop-equivalent-buffer-results"
 )
 
 
@@ -52,7 +54,9 @@ def results_to_arguments(module: Module) -> None:
 
 def bufferise(module: Module) -> None:
     """Tensors (if there are any) to memrefs, also in signatures; arguments stay as they are given."""
-    if "tensor<" not in str(module):
+    text = str(module)
+    decompose(module, text)
+    if "tensor<" not in text and "softmax" not in text:
         return
     fixed = DictAttr.get({"bufferization.writable": BoolAttr.get(False)})
     nothing = DictAttr.get({})

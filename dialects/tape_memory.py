@@ -16,7 +16,6 @@ from mlir.ir import (
     InsertionPoint,
     MemRefType,
     Operation,
-    ShapedType,
     Type,
     UnitAttr,
     Value,
@@ -101,13 +100,8 @@ class TapeMemory:
 
     def result(self, builder: Builder, old: Value, new: Value) -> Value:
         """What the augmented primal returns for its result `old`: a copy of what is on the tape."""
-        if not is_memref(old.type) or not self.objects.of(old) & self.taped:
-            return new
-        type_ = MemRefType(old.type)
-        dynamic = [builder.dim(new, k) for k, size in enumerate(type_.shape) if size == ShapedType.get_dynamic_size()]
-        copy = builder.alloc(MemRefType.get(type_.shape, type_.element_type), dynamic)
-        builder.op("memref.copy", [new, copy])
-        return copy if copy.type == type_ else builder.value("memref.cast", [copy], type_)
+        taped = is_memref(old.type) and self.objects.of(old) & self.taped
+        return builder.copy_of(new) if taped else new
 
 
 def _entry(b: Builder, allocation: Operation) -> list[Value]:

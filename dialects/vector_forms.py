@@ -1,14 +1,13 @@
-"""Vector ops of upstream programs in terms of elements: part of `structure`.
+"""Vector ops that move vectors to and from memory, in terms of elements: part of `structure`.
 
-Vectors keep their arithmetic, for which there are rules. What moves vectors to and from memory becomes loads and
-stores of elements (which LLVM joins again), so that memory has one kind of access; reductions other than sums and ops
-that rearrange elements are written out.
+Vectors keep their arithmetic, for which there are rules. What moves them to and from memory becomes loads and stores of
+elements (which LLVM joins again), so that memory has one kind of access.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import product
+from typing import Any
 
 from mlir.ir import (
     AffineConstantExpr,
@@ -17,42 +16,92 @@ from mlir.ir import (
     ArrayAttr,
     BoolAttr,
     DenseI32ArrayAttr,
-    DenseI64ArrayAttr,
     IntegerAttr,
     IntegerType,
+    MemRefType,
     Operation,
     Type,
     Value,
     VectorType,
 )
 
-from .builder import is_differentiable
-from .copier import Copier, add_block
+from .builder import operation
+from .copier import add_block
 from .errors import refuse
-
-_LIMIT = 4096
-#: What combines two elements, by the kind of a reduction of floats.
-_COMBINE = {
-    "add": "arith.addf", "mul": "arith.mulf", "minimumf": "arith.minimumf", "maximumf": "arith.maximumf",
-    "minnumf": "arith.minnumf", "maxnumf": "arith.maxnumf",
-}  # fmt: skip
+from .vector_elements import flat, places
+from .vector_reductions import VectorReductions
 
 
-class VectorForms(Copier):
+class VectorForms(VectorReductions):
     """A copier that writes vector ops out that have no rule."""
 
-    # memory --------------------------------------------------------------------------------------------------------
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        #: The memory that a memref of one whole vector is a cast of.
+        self.wholes: dict[Value, Value] = {}
+
     def copy_vector_load(self, op: Operation) -> None:
         memref, *indices = self.values(op.operands)
         type_ = self._vector(op, op.results[0].type)
+        if type_ == MemRefType(memref.type).element_type:  # memory of vectors
+            self.map[op.results[0]] = self.b.load(memref, indices)
+            return
         at = self._trailing(memref, indices, type_)
         self._gathered(op, [self._load(memref, at(place)) for place in places(type_)])
 
     def copy_vector_store(self, op: Operation) -> None:
         vector, memref, *indices = self.values(op.operands)
+        if vector.type == MemRefType(memref.type).element_type:
+            self.b.store(vector, memref, indices)
+            return
         at = self._trailing(memref, indices, self._vector(op, vector.type))
         for place, element in zip(places(vector.type), self.elements(vector), strict=True):
             self._store(element, memref, at(place))
+
+    def copy_vector_type_cast(self, op: Operation) -> None:
+        """Memory seen as one vector: what loads and stores that, does so with its elements."""
+        for use in op.results[0].uses:
+            if operation(use.owner).name not in ("memref.load", "memref.store"):
+                raise refuse(operation(use.owner), f"{operation(use.owner).name} of what vector.type_cast gives")
+        self.wholes[op.results[0]] = self.value(op.operands[0])
+
+    def copy_memref_load(self, op: Operation) -> None:
+        whole = self.wholes.get(op.operands[0])
+        if whole is None:
+            self.copy(op)
+            return
+        type_ = self._vector(op, op.results[0].type)
+        self._gathered(op, [self.b.load(whole, [self.b.index(k) for k in place]) for place in places(type_)])
+
+    def copy_memref_store(self, op: Operation) -> None:
+        whole = self.wholes.get(op.operands[1])
+        if whole is None:
+            self.copy(op)
+            return
+        vector = self.value(op.operands[0])
+        for place, element in zip(places(vector.type), self.elements(vector), strict=True):
+            self.b.store(element, whole, [self.b.index(k) for k in place])
+
+    def copy_vector_expandload(self, op: Operation) -> None:
+        """Elements that lie one after the other go where the mask is set."""
+        memref, *indices, mask, other = self.values(op.operands)
+        self._vector(op, other.type)
+        taken, made = self.b.index(0), []
+        for wanted, pad in zip(self.elements(mask), self.elements(other), strict=True):
+            made.append(self._load(memref, self._beside(indices, taken), wanted, pad))
+            taken = self._counted(taken, wanted)
+        self._gathered(op, made)
+
+    def copy_vector_compressstore(self, op: Operation) -> None:
+        memref, *indices, mask, vector = self.values(op.operands)
+        self._vector(op, vector.type)
+        taken = self.b.index(0)
+        for wanted, element in zip(self.elements(mask), self.elements(vector), strict=True):
+            self._store(element, memref, self._beside(indices, taken), wanted)
+            taken = self._counted(taken, wanted)
+
+    def _counted(self, count: Value, bit: Value) -> Value:
+        return self.b.integer("addi", count, self.b.value("arith.index_castui", [bit], count.type))
 
     def copy_vector_maskedload(self, op: Operation) -> None:
         memref, *indices, mask, other = self.values(op.operands)
@@ -105,9 +154,11 @@ class VectorForms(Copier):
         self, op: Operation, memref: Value, indices: list[Value], masks: list[Value], type_: VectorType
     ) -> list[tuple[list[Value], Value | None]]:
         """For each element of the vector: its indices in memory, and the condition under which it is there."""
+        if isinstance(MemRefType(memref.type).element_type, VectorType):
+            raise refuse(op, f"{op.name} of memory of vectors", "use vector.load and vector.store")
         axes = self._axes(op)
         in_bounds = [BoolAttr(a).value for a in ArrayAttr(op.attributes["in_bounds"])]
-        masked = self._masks(op, masks, axes, type_)
+        masked = self._masks(masks, axes, type_)
         visits = []
         for place, mask in zip(places(type_), masked, strict=True):
             at, wanted = list(indices), mask
@@ -133,14 +184,14 @@ class VectorForms(Copier):
                 raise refuse(op, f"{op.name} with the permutation map {op.attributes['permutation_map']}")
         return axes
 
-    def _masks(
-        self, op: Operation, masks: list[Value], axes: list[int | None], type_: VectorType
-    ) -> Sequence[Value | None]:
-        if not masks:
+    def _masks(self, masks: list[Value], axes: list[int | None], type_: VectorType) -> Sequence[Value | None]:
+        """For each element whether it is wanted. A mask has an axis for each axis of the memory, in their order."""
+        mask = masks[0] if masks else self.mask
+        if mask is None:
             return [None] * len(places(type_))
-        if None in axes or axes != sorted(axes):  # type: ignore[type-var]
-            raise refuse(op, f"{op.name} with a mask and a map that permutes or repeats", "transpose the vector itself")
-        return self.elements(masks[0])
+        along = sorted(axis for axis in axes if axis is not None)
+        shape, bits = list(mask.type.shape) if along else [], self.elements(mask)
+        return [bits[flat([place[axes.index(axis)] for axis in along], shape)] for place in places(type_)]
 
     def _trailing(
         self, memref: Value, indices: list[Value], type_: VectorType
@@ -180,165 +231,6 @@ class VectorForms(Copier):
         with self.b.at(add_block(choice.regions[0], [], self.b.loc)):
             self.b.store(element, memref, at)
             self.b.op("scf.yield")
-
-    # elements ------------------------------------------------------------------------------------------------------
-    def elements(self, vector: Value) -> list[Value]:
-        """All elements of a vector, the last axis fastest."""
-        type_ = VectorType(vector.type)
-        count = len(places(type_))
-        return list(self.b.op("vector.to_elements", [vector], [type_.element_type] * count).results)
-
-    def _gathered(self, op: Operation, elements: list[Value]) -> None:
-        self.map[op.results[0]] = self.b.value("vector.from_elements", elements, op.results[0].type)
-
-    def _vector(self, op: Operation, type_: Type) -> VectorType:
-        """The type, of a size that can be written out."""
-        vector = VectorType(type_)
-        if vector.scalable or len(places(vector)) > _LIMIT:
-            raise refuse(
-                op, f"{op.name} of {type_}", f"use vectors of at most {_LIMIT} elements, none of them scalable"
-            )
-        return vector
-
-    def _rearranged(self, op: Operation, source: list[Value], order: Sequence[int]) -> None:
-        self._gathered(op, [source[k] for k in order])
-
-    def copy_vector_shuffle(self, op: Operation) -> None:
-        if not is_differentiable(op.results[0].type):
-            self.copy(op)
-            return
-        first, second = self.values(op.operands)
-        whole = self.elements(first) + self.elements(second)
-        row = len(places(self._vector(op, op.results[0].type))) // max(1, op.results[0].type.shape[0])
-        order = [k * row + i for k in DenseI64ArrayAttr(op.attributes["mask"]) for i in range(row)]
-        if -1 in DenseI64ArrayAttr(op.attributes["mask"]):
-            raise refuse(op, "vector.shuffle that leaves elements open (-1 in its mask)", "choose an element")
-        self._rearranged(op, whole, order)
-
-    def copy_vector_extract_strided_slice(self, op: Operation) -> None:
-        if not is_differentiable(op.results[0].type):
-            self.copy(op)
-            return
-        (vector,) = self.values(op.operands)
-        offsets, strides = (_integers(op, name) for name in ("offsets", "strides"))
-        shape = list(self._vector(op, vector.type).shape)
-        order = [_flat(_moved(place, offsets, strides), shape) for place in places(op.results[0].type)]
-        self._rearranged(op, self.elements(vector), order)
-
-    def copy_vector_insert_strided_slice(self, op: Operation) -> None:
-        if not is_differentiable(op.results[0].type):
-            self.copy(op)
-            return
-        part, vector = self.values(op.operands)
-        offsets, strides = (_integers(op, name) for name in ("offsets", "strides"))
-        shape = list(self._vector(op, vector.type).shape)
-        first = len(shape) - part.type.rank
-        whole = self.elements(vector)
-        for place, element in zip(places(part.type), self.elements(part), strict=True):
-            there = [*offsets[:first], *_moved(place, offsets[first:], strides)]
-            whole[_flat(there, shape)] = element
-        self._gathered(op, whole)
-
-    def copy_vector_broadcast(self, op: Operation) -> None:
-        source = self.value(op.operands[0])
-        target = op.results[0].type
-        if not isinstance(source.type, VectorType) or not is_differentiable(target):
-            self.copy(op)
-            return
-        shape = list(source.type.shape)
-        first = target.rank - len(shape)
-        if shape == list(target.shape)[first:]:
-            self.copy(op)
-            return
-        self._vector(op, target)
-        order = [
-            _flat([k if n > 1 else 0 for k, n in zip(place[first:], shape, strict=True)], shape)
-            for place in places(target)
-        ]
-        self._rearranged(op, self.elements(source), order)
-
-    # reductions ----------------------------------------------------------------------------------------------------
-    def copy_vector_reduction(self, op: Operation) -> None:
-        kind = _kind(op)
-        if kind == "add" or not is_differentiable(op.results[0].type):
-            self.copy(op)
-            return
-        vector, *start = self.values(op.operands)
-        self._vector(op, vector.type)
-        self.map[op.results[0]] = self._combined(op, [*start, *self.elements(vector)])
-
-    def copy_vector_multi_reduction(self, op: Operation) -> None:
-        if not is_differentiable(op.results[0].type):
-            self.copy(op)
-            return
-        vector, start = self.values(op.operands)
-        type_ = self._vector(op, vector.type)
-        gone = set(DenseI64ArrayAttr(op.attributes["reduction_dims"]))
-        kept = [k for k in range(type_.rank) if k not in gone]
-        is_vector = isinstance(start.type, VectorType)
-        sums = {
-            place: [s]
-            for place, s in zip(
-                product(*(range(type_.shape[k]) for k in kept)),
-                self.elements(start) if is_vector else [start],
-                strict=True,
-            )
-        }
-        for place, element in zip(places(type_), self.elements(vector), strict=True):
-            sums[tuple(place[k] for k in kept)].append(element)
-        results = [self._combined(op, terms) for terms in sums.values()]
-        if is_vector:
-            self._gathered(op, results)
-        else:
-            self.map[op.results[0]] = results[0]
-
-    def copy_vector_outerproduct(self, op: Operation) -> None:
-        if not is_differentiable(op.results[0].type):
-            self.copy(op)
-            return
-        left, right, *start = self.values(op.operands)
-        columns = self.elements(right) if isinstance(right.type, VectorType) else [right]
-        self._vector(op, op.results[0].type)
-        made = [self.b.value("arith.mulf", [a, b], a.type) for a in self.elements(left) for b in columns]
-        if start:
-            made = [self._combined(op, [s, m]) for s, m in zip(self.elements(start[0]), made, strict=True)]
-        self._gathered(op, made)
-
-    def _combined(self, op: Operation, terms: list[Value]) -> Value:
-        combine = _COMBINE.get(_kind(op))
-        if combine is None or str(terms[0].type).startswith("complex"):
-            raise refuse(op, f"{op.name} of kind {_kind(op)} on {terms[0].type}")
-        whole = terms[0]
-        for term in terms[1:]:
-            whole = self.b.value(combine, [whole, term], whole.type)
-        return whole
-
-
-def places(type_: Type) -> list[tuple[int, ...]]:
-    """All positions in a vector, the last axis fastest."""
-    return list(product(*(range(n) for n in VectorType(type_).shape)))
-
-
-def _flat(place: Sequence[int], shape: Sequence[int]) -> int:
-    at = 0
-    for k, n in zip(place, shape, strict=True):
-        at = at * n + k
-    return at
-
-
-def _moved(place: Sequence[int], offsets: Sequence[int], strides: Sequence[int]) -> list[int]:
-    """Where an element of a slice lies; axes without offset and stride are whole."""
-    missing = len(place) - len(offsets)
-    steps = zip(place, [*offsets, *[0] * missing], [*strides, *[1] * missing], strict=True)
-    return [offset + k * stride for k, offset, stride in steps]
-
-
-def _integers(op: Operation, name: str) -> list[int]:
-    return [IntegerAttr(a).value for a in ArrayAttr(op.attributes[name])]
-
-
-def _kind(op: Operation) -> str:
-    return str(op.attributes["kind"]).removeprefix("#vector.kind<").removesuffix(">")
 
 
 def _bit() -> Type:

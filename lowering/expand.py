@@ -8,7 +8,7 @@ and complex operation:
 - Predicates, integer functions and rounding conversions become a few arith operations.
 
 One table, `RULES`: the operation's name and the function that emits its replacement. Those of `complex` are in
-`complex_rules`.
+`complex_rules`, those of `vector` in `vector_rules`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from mlir.ir import (
 
 from .complex_rules import COMPLEX_RULES
 from .rewriting import Builder, Rule, element_of, functions, symbol_name, with_element
+from .vector_rules import VECTOR_RULES
 
 # math operation -> C function for double; the one for float has an "f" behind. What LLVM has as an instruction or
 # expands well (sqrt, fma, floor, fabs, ...) is not here: convert-to-llvm makes intrinsics of it.
@@ -236,6 +237,7 @@ _WIDENED = (
 
 RULES: dict[str, Rule] = {
     **COMPLEX_RULES,
+    **VECTOR_RULES,
     **{name: _libm(function) for name, function in LIBM.items()},
     **dict.fromkeys(_WIDENED, _widened),
     "math.sincos": _sincos,

@@ -17,6 +17,7 @@ from mlir.passmanager import PassManager
 
 from . import entry as entries
 from . import grid, vector_math
+from .atomics import add_functions, outline_atomics
 from .booleans import store_as_bytes
 from .copies import copy_in_loops
 from .deallocation import deallocate
@@ -67,10 +68,12 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     text = link(module, text)
     signature = _isolate(module, entry)
     _run(module, *_before(text))
+    atomics = outline_atomics(module, text)
     parts = grid.lower(module, text, options.check_threads)
     text = str(module)
     guard(module, text)
     deallocate(module, text)
+    add_functions(module, atomics)
     text_now = str(module)
     copy_in_loops(module, text_now)
     store_as_bytes(module, text_now)
@@ -134,6 +137,12 @@ def _before(text: str) -> list[str]:
         passes.append("convert-linalg-to-loops")
     if tensors or "affine." in text:
         passes.append("lower-affine")
+    if "bufferization.clone" in text:
+        passes.append("convert-bufferization-to-memref")
+    if "vector.mask" in text:
+        passes.append("func.func(lower-vector-mask)")
+    if "vector.multi_reduction" in text:
+        passes.append("func.func(lower-vector-multi-reduction)")
     return [*passes, "canonicalize", "cse", "loop-invariant-code-motion"]
 
 

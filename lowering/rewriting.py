@@ -66,6 +66,10 @@ class Builder:
         )
         return created.results[0]
 
+    def effect(self, name: str, *operands: Value) -> None:
+        """An operation without results."""
+        Operation.create(name, results=[], operands=list(operands), loc=self.loc, ip=self.ip)
+
     def same(self, name: str, *operands: Value) -> Value:
         """An operation whose result has the type of its first operand."""
         return self.op(name, operands[0].type, *operands)

@@ -332,16 +332,28 @@ def test_operations_of_other_dialects_are_refused_by_name():
         compiled("func.func @f(%x: f32) -> f32 { %r = spirv.GL.Sin %x : f32 return %r : f32 }", results=["f32"])
 
 
-def test_atomic_updates_that_upstream_lacks_are_refused():
-    text = """
-func.func @f(%a: memref<?xf64>) {
+@pytest.mark.parametrize("kind", ["f64", "f32", "f16", "index"])
+def test_atomic_updates_of_any_kind(kind):
+    """Also of memory of its own, which ends with the call, and with a value from outside."""
+    times = "muli" if kind == "index" else "mulf"
+    one = "arith.constant 3 : index" if kind == "index" else f"arith.constant 3.0 : {kind}"
+    text = f"""
+func.func @f(%a: memref<?x{kind}>) -> ({kind}, {kind}) {{
   %c0 = arith.constant 0 : index
-  %m = memref.generic_atomic_rmw %a[%c0] : memref<?xf64> {
-  ^bb0(%current: f64):
-    %d = arith.mulf %current, %current : f64
-    memref.atomic_yield %d : f64
-  }
-  return
-}"""
-    with pytest.raises(LoweringError, match="cmpxchg"):
-        compiled(text)
+  %c1 = arith.constant 1 : index
+  %three = {one}
+  %b = memref.alloc() : memref<2x{kind}>
+  memref.store %three, %b[%c1] : memref<2x{kind}>
+  %old = memref.generic_atomic_rmw %a[%c1] : memref<?x{kind}> {{
+  ^bb0(%current: {kind}):
+    %d = arith.{times} %current, %three : {kind}
+    memref.atomic_yield %d : {kind}
+  }}
+  %own = memref.atomic_rmw {times} %three, %b[%c1] : ({kind}, memref<2x{kind}>) -> {kind}
+  %r = memref.load %b[%c1] : memref<2x{kind}>
+  return %old, %r : {kind}, {kind}
+}}"""
+    dtype = np.int64 if kind == "index" else f"float{kind[1:]}"
+    a = np.array([5, 7], dtype)
+    assert compiled(text, results=[kind, kind])(a) == (7, 9)
+    assert a.tolist() == [5, 21]

@@ -122,8 +122,7 @@ class _Update:
         generic = op.name == "memref.generic_atomic_rmw"
         self.memref, *self.indices = list(op.operands)[0 if generic else 1 :]
         self.type: Type = MemRefType(self.memref.type).element_type
-        width = 64 if isinstance(self.type, IndexType) else self.type.width  # type: ignore[attr-defined]
-        self.bits = IntegerType.get_signless(width)
+        self.bits = IntegerType.get_signless(self.type.width)  # type: ignore[attr-defined]
 
     def emit(
         self, name: str, results: list[Type], *operands: Value, regions: int = 0, **attributes: Attribute
@@ -186,8 +185,7 @@ class _Update:
             at = self.value("arith.addi", index, at, self.value("arith.muli", index, position, stride))
         start = self.value("memref.extract_aligned_pointer_as_index", index, self.memref)
         address = self.value("llvm.inttoptr", Type.parse("!llvm.ptr"), self.value("arith.index_cast", wide, start))
-        element = Type.parse("i64") if isinstance(self.type, IndexType) else self.type
-        from_type = {"rawConstantIndices": DenseI32ArrayAttr.get([-(2**31)]), "elem_type": TypeAttr.get(element)}
+        from_type = {"rawConstantIndices": DenseI32ArrayAttr.get([-(2**31)]), "elem_type": TypeAttr.get(self.type)}
         return self.value(
             "llvm.getelementptr", address.type, address, self.value("arith.index_cast", wide, at), **from_type
         )
@@ -199,9 +197,7 @@ class _Update:
         return self._cast(value, self.bits)
 
     def _cast(self, value: Value, type: Type) -> Value:
-        if value.type == type:
-            return value
-        return self.value("arith.index_cast" if isinstance(self.type, IndexType) else "arith.bitcast", type, value)
+        return value if value.type == type else self.value("arith.bitcast", type, value)
 
 
 def _ordering(number: int) -> Attribute:

@@ -332,16 +332,15 @@ def test_operations_of_other_dialects_are_refused_by_name():
         compiled("func.func @f(%x: f32) -> f32 { %r = spirv.GL.Sin %x : f32 return %r : f32 }", results=["f32"])
 
 
-@pytest.mark.parametrize("kind", ["f64", "f32", "f16", "index"])
+@pytest.mark.parametrize("kind", ["f64", "f32", "f16", "i64"])
 def test_atomic_updates_of_any_kind(kind):
     """Also of memory of its own, which ends with the call, and with a value from outside."""
-    times = "muli" if kind == "index" else "mulf"
-    one = "arith.constant 3 : index" if kind == "index" else f"arith.constant 3.0 : {kind}"
+    times, three = ("muli", 3) if kind == "i64" else ("mulf", 3.0)
     text = f"""
 func.func @f(%a: memref<?x{kind}>) -> ({kind}, {kind}) {{
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
-  %three = {one}
+  %three = arith.constant {three} : {kind}
   %b = memref.alloc() : memref<2x{kind}>
   memref.store %three, %b[%c1] : memref<2x{kind}>
   %old = memref.generic_atomic_rmw %a[%c1] : memref<?x{kind}> {{
@@ -353,7 +352,7 @@ func.func @f(%a: memref<?x{kind}>) -> ({kind}, {kind}) {{
   %r = memref.load %b[%c1] : memref<2x{kind}>
   return %old, %r : {kind}, {kind}
 }}"""
-    dtype = np.int64 if kind == "index" else f"float{kind[1:]}"
+    dtype = np.int64 if kind == "i64" else f"float{kind[1:]}"
     a = np.array([5, 7], dtype)
     assert compiled(text, results=[kind, kind])(a) == (7, 9)
     assert a.tolist() == [5, 21]

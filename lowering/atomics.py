@@ -1,4 +1,5 @@
-"""Atomic updates that upstream does not lower: `memref.generic_atomic_rmw`, and `memref.atomic_rmw` of kind mulf.
+"""Atomic updates that upstream does not lower: `memref.generic_atomic_rmw`, and `memref.atomic_rmw` of kinds mulf
+and muli.
 
 Takes a module of upstream dialects, leaves each of them as a call of a function of its own, and gives the functions:
 a loop that computes the new value of what is there and puts it there if nobody else was quicker (compare and exchange
@@ -35,8 +36,8 @@ from mlir.ir import (
 
 from .rewriting import functions, symbol_name
 
-_MENTION = re.compile(r"\bmemref\.(generic_atomic_rmw|atomic_rmw mulf)\b")
-_MULF = 12  # arith's number for that kind
+_MENTION = re.compile(r"\bmemref\.(generic_atomic_rmw|atomic_rmw mul[fi])\b")
+_TIMES = {12: "arith.mulf", 13: "arith.muli"}  # by arith's numbers for those kinds
 _SEQUENTIAL, _MONOTONIC = 7, 2  # LLVM's orderings: seq_cst, monotonic
 
 
@@ -48,7 +49,7 @@ def outline_atomics(module: Module, text: str) -> list[Operation]:
 
     def visit(op: Operation) -> WalkResult:
         if op.name == "memref.generic_atomic_rmw" or (
-            op.name == "memref.atomic_rmw" and IntegerAttr(op.attributes["kind"]).value == _MULF
+            op.name == "memref.atomic_rmw" and IntegerAttr(op.attributes["kind"]).value in _TIMES
         ):
             found.append(op)
         return WalkResult.ADVANCE
@@ -166,7 +167,8 @@ class _Update:
     def _new(self, old: Value, into: Block) -> Value:
         """What is to be there instead of `old`, computed at the end of `into`."""
         if self.op.name == "memref.atomic_rmw":
-            return self.value("arith.mulf", self.type, old, self.op.operands[0])
+            times = _TIMES[IntegerAttr(self.op.attributes["kind"]).value]
+            return self.value(times, self.type, old, self.op.operands[0])
         body = self.op.regions[0].blocks[0]
         body.arguments[0].replace_all_uses_with(old)
         *ops, last = [op.operation for op in body.operations]

@@ -1,0 +1,273 @@
+"""Pass: the launches of a module become kernels of one gpu.module, and that becomes PTX.
+
+`outline` takes a module of upstream dialects with gpu.launch in host functions; it leaves gpu.launch_func in their
+place and gives, for each kernel, its parameters. `ptx` takes what `outline` left and gives the text.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+from typing import NamedTuple
+
+from mlir.ir import (
+    Attribute,
+    FlatSymbolRefAttr,
+    InsertionPoint,
+    MemRefType,
+    Module,
+    Operation,
+    StringAttr,
+    SymbolTable,
+    TypeAttr,
+    UnitAttr,
+)
+from mlir.passmanager import PassManager
+
+from ..booleans import store_as_bytes
+from ..errors import LoweringError, position
+from ..expand import expand
+from ..grid.calls import inline_calls
+from ..grid.emit import Emitter, operations, plain, walk
+from . import libdevice, parameters
+from .options import DeviceOptions
+from .parameters import Parameter
+
+CONTAINER = "kernels"
+_SHARED = "#gpu.address_space<workgroup>"
+_CONTRACTIBLE = frozenset(("arith.addf", "arith.subf", "arith.mulf", "arith.negf"))
+_FLOATS = frozenset((*_CONTRACTIBLE, "arith.divf", "arith.remf"))
+_OTHER_DIALECT = re.compile(r'"(?!llvm\.|nvvm\.|gpu\.module|builtin\.)([a-z_]\w*\.[\w.]+)"\(')
+_PTX = re.compile(r'(?:assembly|bin|offload) = "((?:[^"\\]|\\.)*)"')
+
+
+class Kernel(NamedTuple):
+    """A kernel: its name in the PTX, its parameters, the bytes of shared memory that it declares, and its place."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    shared_bytes: int
+    place: tuple[str, int, int] | None
+
+
+def outline(module: Module, options: DeviceOptions) -> dict[str, Kernel]:
+    """The kernels of the module's launches, by the names of their functions in @`CONTAINER`."""
+    launches = [op for op in walk(module.operation) if op.name == "gpu.launch"]
+    if not launches:
+        return {}
+    for launch in launches:
+        inline_calls(module, launch)
+    names = _names(launches)
+    _run(module, "canonicalize", "cse", "gpu-launch-sink-index-computations")
+    text = str(module)
+    store_as_bytes(module, text)
+    expand(module, str(module))
+    _run(module, "gpu-kernel-outlining")
+    return _gather(module, names, options)
+
+
+def _names(launches: list[Operation]) -> list[str]:
+    """A name for each: that of the kernel that it calls, else of the function around it."""
+    found: list[str] = []
+    for launch in launches:
+        function = launch
+        while function.name != "func.func":
+            function = plain(function.parent)
+        stem = StringAttr(function.attributes["sym_name"]).value.partition(".")[0]
+        found.append(re.sub(r"\W", "_", stem))
+    return found
+
+
+def _gather(module: Module, names: list[str], options: DeviceOptions) -> dict[str, Kernel]:
+    """Move all kernels into one gpu.module, under names of their own, and give them plain parameters."""
+    containers = [op for op in operations(module.body) if op.name == "gpu.module"]
+    uses = {
+        str(op.attributes["kernel"]): op for op in walk(module.operation) if op.name == "gpu.launch_func"
+    }
+    target = containers[0]
+    SymbolTable.set_symbol_name(target, CONTAINER)
+    numbers = count()
+    kernels: dict[str, Kernel] = {}
+    taken: set[str] = set()
+    for container, stem in zip(containers, names, strict=True):
+        old = None
+        for op in operations(container.regions[0].blocks[0]):
+            symbol = StringAttr(op.attributes["sym_name"]).value if "sym_name" in op.attributes else ""
+            if op.name != "gpu.func" and container is not target:
+                if symbol in taken:
+                    op.erase()
+                    continue
+                op.move_before(plain(list(target.regions[0].blocks[0].operations)[0]))
+            if symbol:
+                taken.add(symbol)
+            if op.name == "gpu.func":
+                old = op
+        assert old is not None
+        name = stem if stem not in kernels else f"{stem}_{next(numbers)}"
+        before = StringAttr(old.attributes["sym_name"]).value
+        original = before if container is target else StringAttr(container.attributes["sym_name"]).value
+        for key, use in list(uses.items()):
+            if key.endswith(f"::@{before}"):
+                use.attributes["kernel"] = Attribute.parse(f"@{CONTAINER}::@{name}")
+                del uses[key]
+        del original
+        SymbolTable.set_symbol_name(old, name)
+        if container is not target:
+            old.move_before(plain(list(target.regions[0].blocks[0].operations)[0]))
+            container.erase()
+        kernels[name] = _prepare(target, old, name, options)
+    libdevice.use(target)
+    return kernels
+
+
+def _prepare(container: Operation, function: Operation, name: str, options: DeviceOptions) -> Kernel:
+    place = position(function.location)
+    _refuse(function)
+    shared = _shared_memory(container, function, name)
+    _flags(function, options)
+    found = parameters.plain(function)
+    return Kernel(name, tuple(found), shared, place)
+
+
+_REFUSED = {
+    "memref.alloc": ("a thread allocates an array whose size is known only at run time", "pass it as an argument"),
+    "memref.dealloc": ("a thread frees an array", "free it in host code"),
+    "gpu.launch_func": ("a thread launches a kernel", "launch from host code"),
+    "gpu.subgroup_id": ("gpu.subgroup_id has no lowering", "divide the thread's number by 32"),
+    "gpu.subgroup_reduce": ("gpu.subgroup_reduce has no lowering", "use shuffles"),
+    "gpu.dynamic_shared_memory": ("shared memory of a size known only at run time is not there", "use a fixed size"),
+}  # fmt: skip
+
+
+def _refuse(function: Operation) -> None:
+    """Refuse what has no lowering, or would end the process."""
+    for op in walk(function):
+        if op.name in _REFUSED:
+            message, hint = _REFUSED[op.name]
+            raise LoweringError(message, position(op.location), hint)
+        if op.name == "memref.generic_atomic_rmw" and not str(op.results[0].type).startswith("i"):
+            raise LoweringError(f"a general atomic update of a {op.results[0].type}", position(op.location), "use addf")
+
+
+def _shared_memory(container: Operation, function: Operation, name: str) -> int:
+    """Shared arrays become globals of the module; returns their bytes."""
+    total = 0
+    for number, op in enumerate([op for op in walk(function) if op.name == "memref.alloca"]):
+        type_ = MemRefType(op.results[0].type)
+        if type_.memory_space is None or _SHARED not in str(type_):
+            continue
+        size = parameters.element_bytes(type_.element_type)
+        for extent in type_.shape:
+            size *= extent
+        total += size
+        symbol = f"{name}_shared_{number}"
+        at_start = InsertionPoint(plain(list(container.regions[0].blocks[0].operations)[0]))
+        Emitter(at_start, op.location).op(
+            "memref.global",
+            attributes={
+                "sym_name": StringAttr.get(symbol),
+                "sym_visibility": StringAttr.get("private"),
+                "type": TypeAttr.get(type_),
+                "initial_value": UnitAttr.get(),
+            },
+        )
+        array = Emitter(InsertionPoint(op), op.location).value(
+            "memref.get_global", [], type_, {"name": FlatSymbolRefAttr.get(symbol)}
+        )
+        op.results[0].replace_all_uses_with(array)
+        op.erase()
+    return total
+
+
+def _flags(function: Operation, options: DeviceOptions) -> None:
+    """Say on each operation what the options allow."""
+    if not (options.contract or options.fastmath):
+        return
+    flags = "reassoc,nsz,arcp,contract,afn" if options.fastmath else "contract"
+    attribute = Attribute.parse(f"#arith.fastmath<{flags}>")
+    for op in walk(function):
+        if op.name in (_FLOATS if options.fastmath else _CONTRACTIBLE):
+            op.attributes["fastmath"] = attribute
+
+
+# --- PTX
+
+
+def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions) -> str:
+    """The text of the kernels in a module in which `outline` has put them. It erases all else from the module."""
+    for op in operations(module.body):
+        if op.name != "gpu.module":
+            op.erase()
+    if "bf16" in str(module):
+        _run(module, "gpu.module(arith-emulate-unsupported-floats{source-types=bf16 target-type=f32})")
+        expand(module, str(module))
+    lowering = [
+        "convert-vector-to-scf",
+        "canonicalize",
+        "cse",
+        "loop-invariant-code-motion",
+        "expand-strided-metadata",
+        "lower-affine",
+        "convert-scf-to-cf",
+        "convert-vector-to-llvm",
+        "convert-gpu-to-nvvm{index-bitwidth=64}",
+        "convert-math-to-llvm",
+        "canonicalize",
+        "cse",
+        "reconcile-unrealized-casts",
+    ]
+    _run(module, f"gpu.module({','.join(lowering)})")
+    _check_lowered(module)
+    (container,) = [op for op in operations(module.body) if op.name == "gpu.module"]
+    _tidy(container, kernels, options)
+    if options.line_info:
+        _run(module, "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly}")
+    fast = " fast" if options.fastmath else ""
+    _run(module, f"nvvm-attach-target{{chip={options.chip} O=3{fast}}}", "gpu-module-to-binary{format=isa}")
+    found = _PTX.search(str(module))
+    if not found:
+        raise LoweringError("MLIR gave no PTX")
+    return _unescaped(found[1])
+
+
+def _tidy(container: Operation, kernels: dict[str, Kernel], options: DeviceOptions) -> None:
+    """Leave out the wrappers for C; say that a kernel's arrays do not overlap."""
+    for op in operations(container.regions[0].blocks[0]):
+        if op.name != "llvm.func":
+            continue
+        name = StringAttr(op.attributes["sym_name"]).value
+        if name.startswith("_mlir_ciface_"):
+            op.erase()
+            continue
+        if "llvm.emit_c_interface" in op.attributes:
+            del op.attributes["llvm.emit_c_interface"]
+        if name in kernels and options.distinct_arrays:
+            marks = ["{llvm.noalias}" if p.kind == "pointer" else "{}" for p in kernels[name].parameters]
+            op.attributes["arg_attrs"] = Attribute.parse(f"[{', '.join(marks)}]")
+        elif name not in kernels and op.regions[0].blocks:
+            op.attributes["linkage"] = Attribute.parse("#llvm.linkage<internal>")
+
+
+def _check_lowered(module: Module) -> None:
+    """Refuse what no pass has lowered: going on would end the process."""
+    left = _OTHER_DIALECT.search(module.operation.get_asm(print_generic_op_form=True))
+    if left:
+        places = [position(op.location) for op in walk(module.operation) if op.name == left[1]]
+        raise LoweringError(f"the operation {left[1]} has no lowering to the device", places[0] if places else None)
+
+
+def _unescaped(text: str) -> str:
+    """The text of an MLIR string: a backslash stands before two hexadecimal digits, or before what it quotes."""
+    plain_text = re.sub(rb"\\([0-9A-Fa-f]{2}|.)", _character, text.encode())
+    return plain_text.rstrip(b"\0").decode()
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    if len(code) == 2:
+        return bytes([int(code, 16)])
+    return {b"n": b"\n", b"t": b"\t"}.get(code, code)
+
+
+def _run(module: Module, *passes: str) -> None:
+    PassManager.parse(f"builtin.module({','.join(passes)})").run(module.operation)

@@ -38,7 +38,7 @@ _KINDS = 256
 class State:
     """What is known of a kernel as it is now: its code, runners by mode. A changed global or option makes a new one."""
 
-    __slots__ = ("code", "digest", "generation", "halves", "options", "runners", "watch")
+    __slots__ = ("code", "digest", "generation", "halves", "on_devices", "options", "runners", "watch")
 
     def __init__(self, kernel: Kernel) -> None:
         self.digest = fingerprint(kernel)
@@ -48,6 +48,7 @@ class State:
         self.code: dict[Any, Compiled] = {}
         self.halves: dict[Any, Any] = {}  # of split mode, see dsl.halves
         self.runners: dict[Mode | None, list[Runner]] = {}
+        self.on_devices: dict[tuple[str, Any], list[Runner]] = {}  # runners by chip and mode, see dsl.device
 
     def valid(self, kernel: Kernel) -> bool:
         watch = self.watch
@@ -74,11 +75,26 @@ def call(kernel: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any] | None = 
         result = run(args)
         if result is not MISS:
             return result
+    if _on_device(args):
+        from . import device
+
+        return device.call(kernel, args)
     return _carry_out(state, checks.call_request(kernel, args), args)
+
+
+def _on_device(args: tuple[Any, ...]) -> bool:
+    """Whether arrays on a GPU, or on the simulator, are among the arguments."""
+    from .device import on_device
+
+    return on_device(args)
 
 
 def differentiate(mode: Any, f: Any, args: tuple[Any, ...]) -> Any:
     """Run a derivative for which there is no runner."""
+    if _on_device(args):
+        from . import device
+
+        return device.differentiate(mode, f, args)
     request = checks.derivative_request(mode, f, args)
     return _carry_out(state_of(request.kernel), request, args)
 

@@ -16,3 +16,6 @@ THREADS = BLOCKS + BLOCK_COUNT
 def symbol(entry: str) -> str:
     """The name that the object exports for the kernel `entry`; no C function is called so, whatever its name."""
     return f"dsl.{entry}"
+# The C function that host code of grid kernels calls (see nvptx.host), and what the first of its words says.
+DEVICE = "dsl_device"
+LAUNCH_CALL, ALLOC_CALL, FREE_CALL = range(3)

@@ -7,7 +7,6 @@ place and gives, for each kernel, its parameters. `ptx` takes what `outline` lef
 from __future__ import annotations
 
 import re
-from itertools import count
 from typing import NamedTuple
 
 from mlir.ir import (
@@ -55,9 +54,9 @@ def outline(module: Module, options: DeviceOptions) -> dict[str, Kernel]:
     launches = [op for op in walk(module.operation) if op.name == "gpu.launch"]
     if not launches:
         return {}
+    names = [_name(launch) for launch in launches]
     for launch in launches:
         inline_calls(module, launch)
-    names = _names(launches)
     _run(module, "canonicalize", "cse", "gpu-launch-sink-index-computations")
     text = str(module)
     store_as_bytes(module, text)
@@ -66,56 +65,47 @@ def outline(module: Module, options: DeviceOptions) -> dict[str, Kernel]:
     return _gather(module, names, options)
 
 
-def _names(launches: list[Operation]) -> list[str]:
-    """A name for each: that of the kernel that it calls, else of the function around it."""
-    found: list[str] = []
-    for launch in launches:
-        function = launch
-        while function.name != "func.func":
-            function = plain(function.parent)
-        stem = StringAttr(function.attributes["sym_name"]).value.partition(".")[0]
-        found.append(re.sub(r"\W", "_", stem))
-    return found
+def _name(launch: Operation) -> str:
+    """What to call a launch's kernel: as the function that it calls, or after the host function around it."""
+    for op in operations(launch.regions[0].blocks[0]):
+        if op.name == "func.call":
+            return re.sub(r"\W", "_", FlatSymbolRefAttr(op.attributes["callee"]).value.partition(".")[0])
+    function = launch
+    while function.name != "func.func":
+        function = plain(function.parent)
+    return re.sub(r"\W", "_", StringAttr(function.attributes["sym_name"]).value.partition(".")[0]) + "_loop"
 
 
 def _gather(module: Module, names: list[str], options: DeviceOptions) -> dict[str, Kernel]:
     """Move all kernels into one gpu.module, under names of their own, and give them plain parameters."""
     containers = [op for op in operations(module.body) if op.name == "gpu.module"]
-    uses = {
-        str(op.attributes["kernel"]): op for op in walk(module.operation) if op.name == "gpu.launch_func"
-    }
+    launches = {str(op.attributes["kernel"]): op for op in walk(module.operation) if op.name == "gpu.launch_func"}
     target = containers[0]
-    SymbolTable.set_symbol_name(target, CONTAINER)
-    numbers = count()
-    kernels: dict[str, Kernel] = {}
-    taken: set[str] = set()
+    start = plain(next(iter(target.regions[0].blocks[0].operations)))
+    found: list[tuple[Operation, Operation, str]] = []  # kernel, its launch, what to call it
+    taken: set[str] = set()  # helper functions that are there already
     for container, stem in zip(containers, names, strict=True):
-        old = None
         for op in operations(container.regions[0].blocks[0]):
             symbol = StringAttr(op.attributes["sym_name"]).value if "sym_name" in op.attributes else ""
-            if op.name != "gpu.func" and container is not target:
-                if symbol in taken:
-                    op.erase()
-                    continue
-                op.move_before(plain(list(target.regions[0].blocks[0].operations)[0]))
-            if symbol:
-                taken.add(symbol)
             if op.name == "gpu.func":
-                old = op
-        assert old is not None
-        name = stem if stem not in kernels else f"{stem}_{next(numbers)}"
-        before = StringAttr(old.attributes["sym_name"]).value
-        original = before if container is target else StringAttr(container.attributes["sym_name"]).value
-        for key, use in list(uses.items()):
-            if key.endswith(f"::@{before}"):
-                use.attributes["kernel"] = Attribute.parse(f"@{CONTAINER}::@{name}")
-                del uses[key]
-        del original
-        SymbolTable.set_symbol_name(old, name)
+                path = f"@{StringAttr(container.attributes['sym_name']).value}::@{symbol}"
+                found.append((op, launches[path], stem))
+                SymbolTable.set_symbol_name(op, f"{symbol}.{len(found)}")
+            elif symbol in taken:
+                op.erase()
+                continue
+            taken.add(symbol)
+            if container is not target:
+                op.move_before(start)
         if container is not target:
-            old.move_before(plain(list(target.regions[0].blocks[0].operations)[0]))
             container.erase()
-        kernels[name] = _prepare(target, old, name, options)
+    SymbolTable.set_symbol_name(target, CONTAINER)
+    kernels: dict[str, Kernel] = {}
+    for function, launch, stem in found:
+        name = stem if stem not in kernels else f"{stem}_{len(kernels)}"
+        SymbolTable.set_symbol_name(function, name)
+        launch.attributes["kernel"] = Attribute.parse(f"@{CONTAINER}::@{name}")
+        kernels[name] = _prepare(target, function, name, options)
     libdevice.use(target)
     return kernels
 
@@ -125,7 +115,8 @@ def _prepare(container: Operation, function: Operation, name: str, options: Devi
     _refuse(function)
     shared = _shared_memory(container, function, name)
     _flags(function, options)
-    found = parameters.plain(function)
+    arguments = function.regions[0].blocks[0].arguments
+    found = [p for n, a in enumerate(arguments) for p in parameters.describe(a.type, n, function.location)]
     return Kernel(name, tuple(found), shared, place)
 
 
@@ -161,7 +152,7 @@ def _shared_memory(container: Operation, function: Operation, name: str) -> int:
             size *= extent
         total += size
         symbol = f"{name}_shared_{number}"
-        at_start = InsertionPoint(plain(list(container.regions[0].blocks[0].operations)[0]))
+        at_start = InsertionPoint(plain(next(iter(container.regions[0].blocks[0].operations))))
         Emitter(at_start, op.location).op(
             "memref.global",
             attributes={
@@ -198,6 +189,10 @@ def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions) -> s
     for op in operations(module.body):
         if op.name != "gpu.module":
             op.erase()
+    (container,) = operations(module.body)
+    for op in operations(container.regions[0].blocks[0]):
+        if op.name == "gpu.func":
+            parameters.plain(op)
     if "bf16" in str(module):
         _run(module, "gpu.module(arith-emulate-unsupported-floats{source-types=bf16 target-type=f32})")
         expand(module, str(module))

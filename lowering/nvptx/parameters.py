@@ -1,12 +1,13 @@
 """The parameters of a kernel: plain pointers and numbers, in place of what MLIR passes for memrefs.
 
     memref, contiguous     pointer to the first element, the sizes that are not fixed
-    memref, strided        pointer to the first element, with the offset in it; those sizes; the strides that are not fixed
+    memref, strided        pointer to the first element, offset applied; those sizes; strides that are not fixed
     complex, vector        its parts
     index                  64 bits
     number                 itself; a bool is a byte
 
-`plain` rewrites a kernel and gives the list of its parameters; `values` emits, in host code, the words for one launch.
+`describe` gives the list for an argument, `plain` rewrites a kernel so, and `values` emits, in host code, the words for
+one launch.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from mlir.ir import (
     IndexType,
     InsertionPoint,
     IntegerType,
-    Location,
     MemRefType,
     Operation,
     ShapedType,
@@ -101,11 +101,10 @@ def _count(type_: VectorType) -> int:
 # --- in the kernel
 
 
-def plain(function: Operation) -> list[Parameter]:
-    """Rewrite a gpu.func to take plain parameters; returns them."""
+def plain(function: Operation) -> None:
+    """Rewrite a gpu.func to take plain parameters, those that `describe` says."""
     block = function.regions[0].blocks[0]
     types = [argument.type for argument in block.arguments]
-    parameters = [p for n, type_ in enumerate(types) for p in describe(type_, n, function.location)]
     e = Emitter(InsertionPoint.at_block_begin(block), function.location)
     new_types: list[Type] = []
     for old, type_ in zip(list(block.arguments), types, strict=True):
@@ -119,7 +118,6 @@ def plain(function: Operation) -> list[Parameter]:
     for name in ("arg_attrs", "workgroup_attrib_attrs"):
         if name in function.attributes:
             del function.attributes[name]
-    return parameters
 
 
 def _passed(type_: Type) -> list[Type]:
@@ -222,4 +220,3 @@ def _of_memref(e: Emitter, value: Value, type_: MemRefType) -> list[Value]:
     return [e.value("arith.index_cast", [v], word) for v in found]
 
 
-__all__ = ["Location", "Parameter", "describe", "plain", "values"]

@@ -1,0 +1,87 @@
+"""NVIDIA's assembler and disassembler, where they are installed: what becomes of PTX on a chip."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+
+from ..errors import LoweringError
+
+_WHERE = {
+    "ptxas": "pip install nvidia-cuda-nvcc-cu12, or install NVIDIA's CUDA toolkit",
+    "nvdisasm": "pip install nvidia-cuda-nvdisasm-cu12, or install NVIDIA's CUDA toolkit",
+}
+
+
+class Resources(NamedTuple):
+    """What one kernel takes of a chip: registers of a thread, bytes that it spills and keeps on its stack, bytes of
+    shared memory of a block.
+    """
+
+    kernel: str
+    registers: int
+    spill_stores: int
+    spill_loads: int
+    stack_bytes: int
+    shared_bytes: int
+
+
+def find(name: str) -> str | None:
+    """The path of a tool: on PATH, of the toolkit that CUDA_HOME names, or of a package beside this Python's."""
+    home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
+    places = [os.path.join(home, "bin")] if home else []
+    for directory in sys.path:
+        places += [os.path.join(directory, "nvidia", part, "bin") for part in ("cuda_nvcc", "cuda_nvdisasm", "cu13")]
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(places))
+
+
+def _run(name: str, *arguments: str) -> str:
+    path = find(name)
+    if path is None:
+        raise LoweringError(f"{name} is not installed", None, _WHERE[name])
+    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LoweringError(f"{name} refused: {(done.stderr or done.stdout).strip()}")
+    return done.stdout + done.stderr
+
+
+def _assemble(ptx: str, chip: str, directory: str) -> tuple[str, str]:
+    """The path of the binary, and what ptxas says of it. (With -c it would not miss functions that are not there.)"""
+    source, binary = os.path.join(directory, "k.ptx"), os.path.join(directory, "k.cubin")
+    with open(source, "w") as file:
+        file.write(ptx)
+    return binary, _run("ptxas", f"-arch={chip}", "-v", "-o", binary, source)
+
+
+def resources(ptx: str, chip: str) -> list[Resources]:
+    """What each kernel of a text takes, by ptxas; LoweringError where it is not installed or refuses the text."""
+    with tempfile.TemporaryDirectory() as directory:
+        _, report = _assemble(ptx, chip, directory)
+    found = []
+    for part in report.split("Compiling entry function '")[1:]:
+        number = {
+            key: int(m[1]) if (m := re.search(pattern, part)) else 0
+            for key, pattern in {
+                "registers": r"Used (\d+) registers",
+                "spill_stores": r"(\d+) bytes spill stores",
+                "spill_loads": r"(\d+) bytes spill loads",
+                "stack_bytes": r"(\d+) bytes stack frame",
+                "shared_bytes": r"(\d+) bytes smem",
+            }.items()
+        }
+        found.append(Resources(part.partition("'")[0], **number))
+    return found
+
+
+def sass(ptx: str, chip: str) -> str:
+    """The machine code of a text, by ptxas and nvdisasm; LoweringError where one of them is not installed."""
+    if find("nvdisasm") is None:
+        raise LoweringError("nvdisasm is not installed", None, _WHERE["nvdisasm"])
+    with tempfile.TemporaryDirectory() as directory:
+        binary, _ = _assemble(ptx, chip, directory)
+        return _run("nvdisasm", binary)

@@ -14,6 +14,7 @@ Names are imported when first used, so that `import dsl` costs next to nothing.
 
 from __future__ import annotations
 
+import builtins
 import sys
 from types import ModuleType
 from typing import Any
@@ -66,7 +67,8 @@ _SUBMODULES = frozenset(
     ]
 )
 
-__all__ = sorted(_HOMES)
+# `from dsl import *` leaves Python's own functions what they are, as NumPy does.
+__all__ = sorted(name for name in _HOMES if not hasattr(builtins, name))
 
 
 def __getattr__(name: str) -> Any:

@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from .. import rules
 from ..annotations import Active, BatchDuplicated, Const, Duplicated
 from ..autodiff import autodiff
+from ..functions import ignore_derivatives
 from ..kernel import Kernel, kernel
 from ..modes import Forward, Reverse, ReverseSplitWithPrimal, ReverseWithPrimal
+from ..parallel import atomic_add, grid
 from ..random import SplitMix64
 from ..thunk import autodiff_thunk
 from ..transforms import hvp
+from . import devices
 
 Numbers = Mapping[str, Any]
 AREAS = ("Scalar AD", "Array AD", "GPU kernel", "Batched", "Custom rules")
@@ -249,4 +253,115 @@ BATCHED = (
 )
 
 
-CASES: tuple[Case, ...] = (*SCALAR, *ARRAY, *BATCHED)
+# --- grids of threads
+
+
+@kernel
+def saxpy(a, X, Y):
+    i = grid(1)
+    if i < len(X):
+        Y[i] = a * X[i] + Y[i]
+
+
+@kernel
+def launch_saxpy(a, X, Y):
+    saxpy[(len(X) + 31) // 32, 32](a, X, Y)
+
+
+@kernel
+def energy(E, X):
+    i = grid(1)
+    if i < len(X):
+        atomic_add(E, 0, X[i] * X[i])
+
+
+@kernel
+def launch_energy(E, X):
+    energy[(len(X) + 31) // 32, 32](E, X)
+
+
+def _long(stream: SplitMix64) -> np.ndarray:
+    return array(stream, least=33, most=100)
+
+
+def _saxpy(X: np.ndarray) -> Numbers:
+    gpu = devices.find()
+    Y, dX, dY = gpu.asarray(np.ones_like(X)), gpu.asarray(np.zeros_like(X)), gpu.asarray(np.ones_like(X))
+    autodiff(Reverse, launch_saxpy, Const, Const(2.0), Duplicated(gpu.asarray(X), dX), Duplicated(Y, dY))
+    return {"Y": gpu.asnumpy(Y), "dX": gpu.asnumpy(dX), "dY": gpu.asnumpy(dY)}
+
+
+def _energy(X: np.ndarray) -> Numbers:
+    gpu = devices.find()
+    E, dE, dX = gpu.asarray(np.zeros(1)), gpu.asarray(np.ones(1)), gpu.asarray(np.zeros_like(X))
+    autodiff(Reverse, launch_energy, Const, Duplicated(E, dE), Duplicated(gpu.asarray(X), dX))
+    return {"dX": gpu.asnumpy(dX)}
+
+
+GRID = (
+    Case(
+        "saxpy",
+        "GPU kernel",
+        saxpy,
+        lambda s: (_long(s),),
+        _saxpy,
+        lambda X: {"Y": 2.0 * X + 1.0, "dX": np.full_like(X, 2.0), "dY": np.ones_like(X)},
+    ),
+    Case("a sum by atomics", "GPU kernel", energy, lambda s: (_long(s),), _energy, lambda X: {"dX": 2.0 * X}),
+)
+
+
+# --- rules: of kernels whose bodies have the derivative 0, so that what is right comes from the rule
+
+
+@kernel
+def opaque_cube(x):
+    return ignore_derivatives(x) ** 3
+
+
+@rules.easy(opaque_cube)
+def opaque_cube_partials(x):
+    return 3.0 * x * x
+
+
+@kernel
+def opaque_scale(x, c):
+    return ignore_derivatives(x) * c
+
+
+@rules.augmented_primal(opaque_scale)
+def opaque_scale_augmented(config, func, RT, x, c):
+    return rules.AugmentedReturn(func.val(x.val, c.val), None, c.val)
+
+
+@rules.reverse(opaque_scale)
+def opaque_scale_reverse(config, func, dret, tape, x, c):
+    return dret.val * tape, None
+
+
+@kernel
+def through_rule(x, c):
+    return opaque_scale(x * x, c)
+
+
+CUSTOM = (
+    Case(
+        "partial derivatives",
+        "Custom rules",
+        opaque_cube,
+        lambda s: (between(s, -2.0, 2.0),),
+        _slopes(opaque_cube),
+        lambda x: _both(3.0 * x * x),
+    ),
+    Case(
+        "a reverse rule with a tape",
+        "Custom rules",
+        opaque_scale,
+        lambda s: (between(s, -2.0, 2.0), between(s, -2.0, 2.0)),
+        lambda x, c: {"reverse": autodiff(Reverse, through_rule, Active, Active(x), Const(c))[0][0]},
+        lambda x, c: {"reverse": 2.0 * x * c},
+    ),
+)
+
+
+CASES: tuple[Case, ...] = (*SCALAR, *ARRAY, *GRID, *BATCHED, *CUSTOM)

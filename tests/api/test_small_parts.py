@@ -61,6 +61,13 @@ def test_annotations_show_what_they_hold():
     assert not hasattr(Active(3.0), "__dict__")
 
 
+def test_a_star_import_leaves_pythons_own_functions():
+    """`max` of dsl is NumPy's, whose second argument is an axis."""
+    space: dict[str, object] = {}
+    exec("from dsl import *", space)
+    assert "autodiff" in space and not {"abs", "all", "any", "max", "min", "sum"} & set(space)
+
+
 def test_importing_is_light():
     program = (
         "import sys; from dsl import *; import dsl; dsl.autodiff, dsl.Reverse, dsl.Active, dsl.kernel, dsl.options\n"

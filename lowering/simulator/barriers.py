@@ -39,6 +39,7 @@ class Barriers:
         if arrival.threads.whole and not self.waiting and arrival.waits and not arrival.expected.any():
             if (arrival.number == arrival.number[0]).all():  # everybody at once
                 m.clock.pass_barrier(np.unique(m.block_numbers))
+                arrival.instruction.complete(x, [arrival])
                 arrival.instruction.passed(x, arrival.threads, arrival.here)
                 return
         self.waiting.append(arrival)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .control import Terminator
     from .state import Batch
 
-_TURNS = 512  # blocks that run before another set than the lowest gets a turn
+_TURNS = 128  # blocks that run before another set than the lowest gets a turn
 
 
 @dataclass

@@ -64,7 +64,8 @@ class Threads:
         if condition.size == 1:
             return (self, None) if condition[0] else (None, self)
         if self.dense:
-            yes = condition if self.whole else condition & self.mask
+            # (a copy: the condition may be a register, which is written in place later)
+            yes = condition.copy() if self.whole else condition & self.mask
             count = int(np.count_nonzero(yes))
             if count == self.count:
                 return self, None

@@ -170,7 +170,7 @@ def _in_turn(
         # Few places, many threads each: running totals, which NumPy adds up in order.
         for start, length in zip(starts.tolist(), lengths.tolist()):
             chain = np.concatenate([view[place[start] : place[start] + 1], given[0][start : start + length]])
-            totals = ufunc.accumulate(chain)
+            totals = ufunc.accumulate(chain, dtype=chain.dtype)
             found[start : start + length] = totals[:-1]
             view[place[start]] = totals[-1]
     else:

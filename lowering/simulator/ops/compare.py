@@ -168,4 +168,5 @@ def selp(f: Form) -> Alu:
 @form("slct{.ftz}.type.test", type="b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64", test="s32 f32")
 def slct(f: Form) -> Alu:
     """The first where the third is not negative (-0 is not, NaN is)."""
-    return Alu(f.type, (f.type, f.type, f.test), lambda a, b, c: np.where(c >= 0, a, b))
+    seen = flush if f.ftz else (lambda c: c)
+    return Alu(f.type, (f.type, f.type, f.test), lambda a, b, c: np.where(seen(c) >= 0, a, b))

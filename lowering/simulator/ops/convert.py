@@ -107,11 +107,10 @@ def _rest(a: np.ndarray, near: np.ndarray) -> np.ndarray:
 @form("cvt{.ftz}{.sat}.to.from", **{"to": "f64 f32", "from": _FLOATS})
 @form("cvt{.sat}.f16.f16", "cvt.bf16.bf16")
 @form("cvt{.rnd}{.ftz}{.sat}.to.from", **{"to": _FLOATS, "from": _FLOATS})
-@form("cvt.rn.relu.to.f32", to="f16 bf16")
-@form("cvt.rz.relu.to.f32", to="f16 bf16")
+@form("cvt.mode.relu.to.f32", mode="rn rz", to="f16 bf16")
 def between_floats(f: Form) -> Alu:
     to, source = f.opcode.split(".")[-2:]
-    rounding = f.rnd or ("rz" if ".rz" in f.opcode else "rn")
+    rounding = f.rnd or f.mode or "rn"
 
     def function(a: np.ndarray) -> np.ndarray:
         x = _wide(source, a)

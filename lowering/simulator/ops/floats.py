@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import types
 from ..arithmetic import exact
-from ..forms import Alu, Form, form
+from ..forms import Alu, Form, Step, form
+from ..syntax import Instruction
+
+if TYPE_CHECKING:
+    from ..operands import Scope
 
 F8 = np.float64
 
@@ -65,10 +70,6 @@ def rcp(f: Form) -> Alu:
     type = f.opcode.split(".")[-1]
     divide, one = exact.divide(f.rnd), np.ones(1, types.dtype(type))
     return Alu(type, (type,), shaped(f, lambda a: divide(one, a)))
-
-
-def _tanh(x: np.ndarray) -> np.ndarray:
-    return np.tanh(x)
 
 
 APPROXIMATE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -138,16 +139,21 @@ def extremum(name: str, nan: str, xor_sign: str = "", magnitude: str = "") -> Ca
     return all_of
 
 
-@form("min{.ftz}{.NaN}.f32", "max{.ftz}{.NaN}.f32", "min.f64", "max.f64")
-@form("min{.ftz}{.NaN}.xorsign.abs.f32", "max{.ftz}{.NaN}.xorsign.abs.f32")
+@form("min{.ftz}{.NaN}.xorsign.abs.f32", "max{.ftz}{.NaN}.xorsign.abs.f32", "min.f64", "max.f64")
 def min_max(f: Form) -> Alu:
     type = f.opcode.split(".")[-1]
     return Alu(type, (type, type), shaped(f, extremum(f.opcode[:3], f.NaN, f.xorsign, f.abs)))
 
 
-@form("min3{.ftz}{.NaN}.f32", "max3{.ftz}{.NaN}.f32")
-def min_max_of_three(f: Form) -> Alu:
-    return Alu("f32", ("f32",) * 3, shaped(f, extremum(f.opcode[:3], f.NaN)))
+@form("min{.ftz}{.NaN}{.abs}.f32", "max{.ftz}{.NaN}{.abs}.f32")
+def min_max_of_two_or_three(f: Form):  # type: ignore[no-untyped-def]
+    function = shaped(f, extremum(f.opcode[:3], f.NaN, magnitude=f.abs))
+
+    def bind(instruction: Instruction, scope: Scope) -> Step:
+        scope.expect(3, 4)
+        return Alu("f32", ("f32",) * (len(instruction.operands) - 1), function)(instruction, scope)
+
+    return bind
 
 
 @form("copysign.type", type="f32 f64")

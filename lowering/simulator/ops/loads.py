@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..threads import Threads
 
 _TYPES = "b8 b16 b32 b64 u8 u16 u32 u64 s8 s16 s32 s64 f16 bf16 f32 f64"
-_STRONG = ("volatile", "relaxed", "acquire", "release", "mmio")
+_STRONG = ("volatile", "relaxed", "acquire", "release")
 _SPACE = "global shared shared::cta local const param param::entry param::func"
 
 
@@ -81,7 +81,6 @@ def _items(scope: Scope, f: Form, operand: Operand) -> tuple[Operand, ...]:
 @form("ld.volatile{.space}{.prefetch}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("ld.relaxed.scope{.space}{.evict}{.prefetch}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("ld.acquire.scope{.space}{.evict}{.prefetch}{.lanes}.type", type=_TYPES, space=_SPACE)
-@form("ld.mmio.relaxed.sys{.global}.type", type=_TYPES)
 def ld(f: Form):  # type: ignore[no-untyped-def]
     space = space_of(f) or ("global" if ".global" in f.opcode else "")
     size, dtype = types.size(f.type), types.dtype(f.type)
@@ -122,7 +121,6 @@ def ld(f: Form):  # type: ignore[no-untyped-def]
 @form("st.volatile{.space}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("st.relaxed.scope{.space}{.evict}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("st.release.scope{.space}{.evict}{.lanes}.type", type=_TYPES, space=_SPACE)
-@form("st.mmio.relaxed.sys{.global}.type", type=_TYPES)
 def st(f: Form):  # type: ignore[no-untyped-def]
     space = space_of(f) or ("global" if ".global" in f.opcode else "")
     size = types.size(f.type)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..operands import Scope
 
 
-@form("mov.type", type="pred b16 b32 b64 u16 u32 u64 s16 s32 s64 f16 bf16 f32 f64")
+@form("mov.type", type="pred b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64")
 def mov(f: Form):  # type: ignore[no-untyped-def]
     size = types.size(f.type)
 
@@ -104,8 +104,8 @@ def activemask(f: Form):  # type: ignore[no-untyped-def]
     return bind
 
 
-@form("nanosleep.u32", "prefetch.space.level", "prefetchu.L1", "brkpt", space="global local", level="L1 L2")
-@form("prefetch.level", "applypriority.global.L2::evict_normal", "discard.global.L2", level="L1 L2")
+@form("nanosleep.u32", "prefetch.space.level", "prefetchu.L1", space="global local", level="L1 L2")
+@form("prefetch.level", "discard.global.L2", level="L1 L2")
 @form("griddepcontrol.what", what="launch_dependents wait")
 def nothing(f: Form):  # type: ignore[no-untyped-def]
     """What changes no value: the simulator has no caches and no other grids."""

@@ -16,7 +16,7 @@ from mlir.ir import IntegerAttr, IntegerType, MemRefType, Operation, ShapedType,
 
 from .builder import Builder, operation, operations, walk
 from .errors import refuse
-from .launches import add_launch, around, constant, extents
+from .launches import add_launch, around, constant, extents, stands_in
 from .objects import chain
 from .silent import COUNTS, Silent
 
@@ -61,7 +61,7 @@ def check(op: Operation, activity: Activity) -> None:
         raise refuse(op, "atomic_max or atomic_min of a part of an array has no derivative", "index the whole array")
     for memory in objects:
         for writer in memory.writers:
-            if around(writer) == launch and not _same_update(op, writer) and not _other_cell(op, writer):
+            if stands_in(writer, launch) and not _same_update(op, writer) and not _other_cell(op, writer):
                 raise refuse(writer, "an array is changed by atomic_max or atomic_min and in another way", "use two")
 
 
@@ -83,7 +83,7 @@ def still_there(op: Operation, activity: Activity, stability: Stability) -> None
     assert launch is not None
     for memory in activity.objects.of(op.operands[1]):
         changed = memory in stability.volatile or operation(launch.block.owner).name != "func.func"
-        changed |= any(around(w) != launch and stability.may_follow(launch, w) for w in memory.writers)
+        changed |= any(not stands_in(w, launch) and stability.may_follow(launch, w) for w in memory.writers)
         if changed:
             raise refuse(
                 op,

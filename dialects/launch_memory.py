@@ -33,7 +33,7 @@ from .copier import Copier, attributes_of
 from .cut import bytes_of
 from .dead_code import remove_dead_code
 from .errors import refuse
-from .launches import LAUNCH, add_launch, around, extents, is_shared, number_in_grid, thread_count
+from .launches import LAUNCH, add_launch, around, extents, is_shared, number_in_grid, stands_in, thread_count
 from .objects import Objects
 from .plan import pure
 from .silent import COUNTS, Silent, refuse_undecided
@@ -74,7 +74,7 @@ def _queues_filled_in(function: Operation, launch: Operation) -> list[Operation]
     inits = [op for op in walk(function) if op.name == "autodiff.init" and around(op) is None]
     return [
         op for op in inits for use in op.results[0].uses
-        if operation(use.owner).name == "autodiff.push" and around(operation(use.owner)) == launch
+        if operation(use.owner).name == "autodiff.push" and stands_in(operation(use.owner), launch)
     ]  # fmt: skip
 
 

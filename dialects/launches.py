@@ -67,6 +67,12 @@ def around(op: Operation) -> Operation | None:
     return None
 
 
+def stands_in(op: Operation, launch: Operation) -> bool:
+    """Whether `op` is nested in that launch."""
+    found = around(op)
+    return found is not None and found == launch
+
+
 def launch_of(block: Block) -> Operation | None:
     """The launch that `block` is of, or is nested in."""
     owner = operation(block.owner)

@@ -9,7 +9,7 @@ from mlir.ir import IntegerAttr, Operation, Type, UnitAttr, Value
 from .builder import Builder, is_differentiable, operation, walk
 from .copier import Copier
 from .errors import refuse
-from .launches import LAUNCH, around
+from .launches import LAUNCH, stands_in
 from .objects import Objects
 
 #: Attributes: of such a launch, and of a value in it that is not known there.
@@ -25,7 +25,7 @@ class Silent(Copier):
 
     def _is_own(self, memref: Value) -> bool:
         held = self.objects.of(memref)
-        return bool(held) and all(o.allocation is not None and around(o.allocation) == self.launch for o in held)
+        return bool(held) and all(o.allocation is not None and stands_in(o.allocation, self.launch) for o in held)
 
     def copy_memref_store(self, op: Operation) -> None:
         if self._is_own(op.operands[1]):
@@ -65,9 +65,9 @@ def refuse_undecided(function: Operation) -> None:
             bad = UNKNOWN in op.attributes or (op.name == "memref.alloc" and len(op.operands))
             if op.name == "memref.load":
                 for memory in objects.of(op.operands[0]):
-                    own = memory.allocation is not None and around(memory.allocation) == launch
+                    own = memory.allocation is not None and stands_in(memory.allocation, launch)
                     twin = _following(launch)
-                    bad |= not own and twin is not None and any(around(w) == twin for w in memory.writers)
+                    bad |= not own and twin is not None and any(stands_in(w, twin) for w in memory.writers)
             if bad:
                 raise refuse(
                     op,

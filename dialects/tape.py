@@ -33,7 +33,7 @@ from .builder import Builder, home, is_memref, operation
 from .caches import FIRST, cache_type
 from .copier import Copier
 from .errors import refuse
-from .launches import LAUNCH, extents, number_in_grid, thread_count
+from .launches import LAUNCH, extents, launch_of, number_in_grid, thread_count
 
 if TYPE_CHECKING:
     from .sweep import Sweep
@@ -54,6 +54,8 @@ class Recorded:
     kind: str
     scope: Scope
     popped: Value | None = None
+    #: Where the buffers of a launch are kept that the host runs several times: one is made for each run.
+    runs: Value | None = None
 
 
 class Scope:
@@ -73,6 +75,8 @@ class Scope:
         self.lane: int | None = parent.lane if parent else None
         #: The launch that this block of the host's frame is nested in.
         self.launch: Operation | None = parent.launch if parent else None
+        #: The host's block around that launch, where buffers cannot be sized before its loops: each run has its own.
+        self.around: Scope | None = parent.around if parent else None
         if loop is not None and loop.name == LAUNCH:
             self._enter_launch(loop)
         elif loop is not None:
@@ -87,8 +91,8 @@ class Scope:
         """The threads of a launch are one axis, the last one in memory: neighbours have neighbouring places."""
         self.launch = launch
         if not self.is_static or any(home(size) in self.sweep.scopes for size in extents(launch)):
-            self.is_static = False
-            return
+            self.around, self.root = self.parent, operation(self.new.owner)
+            self.trips, self.counters, self.is_static = [], [], True
         b = self.sweep.b
         sizes = self.sweep.values(extents(launch))
         with b.at(InsertionPoint(self.root), launch.location):
@@ -106,6 +110,13 @@ class Scope:
             return None if self.launch is None else self._known_before(bound)
         return self.sweep.value(bound)
 
+    def _comes_late(self, block: Block) -> bool:
+        """Whether values of a block are there only after the place where buffers are made."""
+        if self.around is None:
+            return block in self.sweep.scopes or block == self.old
+        launch = launch_of(block)
+        return launch is not None and launch == self.launch
+
     def _known_before(self, bound: Value) -> Value | None:
         """A trip count that a launch computes of numbers that are there before it, computed before it."""
         copier = Copier(self.sweep.b)
@@ -113,7 +124,7 @@ class Scope:
         def again(value: Value) -> bool:
             if value in copier.map:
                 return True
-            if home(value) not in self.sweep.scopes and home(value) != self.old:
+            if not self._comes_late(home(value)):
                 copier.map[value] = self.sweep.value(value)
                 return True
             op = None if isinstance(value, BlockArgument) else operation(value.owner)
@@ -178,6 +189,11 @@ class Scope:
             else:
                 builder.op("autodiff.push", [storage, new])
         made = Recorded(type_, new.location, storage, static, old, kind, self)
+        if self.around is not None and static:
+            with builder.at(InsertionPoint(self.around.root), old.location):
+                made.runs = builder.value("autodiff.init", [], cache_type(storage.type))
+            with builder.at(_after(storage), old.location):
+                builder.op("autodiff.push", [made.runs, storage])
         self.sweep.taped.append(made)
         return made
 
@@ -204,11 +220,27 @@ def read(
     block.
     """
     if recorded.is_static:
+        scope = recorded.scope
+        storage = recorded.storage if recorded.runs is None else _of_this_run(builder, recorded, here)
+        indices = indices[len(indices) - len(scope.counters) :]
         with builder.at(here):
-            return _as(builder, builder.load(recorded.storage, recorded.scope.ordered(indices)), recorded.type)
+            return _as(builder, builder.load(storage, scope.ordered(indices)), recorded.type)
     if recorded.popped is None:
         with builder.at(start):
             recorded.popped = pop(builder, recorded)
+    return recorded.popped
+
+
+def _of_this_run(builder: Builder, recorded: Recorded, here: InsertionPoint) -> Value:
+    """The buffer of the run of a launch that is being reversed `here`: taken before its reverse, freed after it."""
+    if recorded.popped is None:
+        assert recorded.runs is not None
+        launch = launch_of(here.block)
+        assert launch is not None
+        with builder.at(InsertionPoint(launch)):
+            recorded.popped = builder.value("autodiff.pop", [recorded.runs], recorded.storage.type)
+        with builder.at(InsertionPoint.after(launch)):
+            builder.op("memref.dealloc", [recorded.popped], [], {"autodiff.free": UnitAttr.get()})
     return recorded.popped
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from . import checks, driver, halves, types
 from .annotations import AnnotatedType, Annotation, Const, Ref
 from .errors import ActivityError, ArgumentError
+from .grids import Grid
 from .kernel import Kernel, as_kernel
 from .modes import Mode
 from .request import Request
@@ -68,11 +69,34 @@ def autodiff_thunk(mode: Mode, f: Any, /, *args: Any) -> Any:
     tape that was used or is of another thunk, a seed that is no number; DifferentiationError for functions that
     cannot be split. Nothing is modified when a call is refused.
     """
+    if type(f) is Grid:
+        made = autodiff_thunk(mode, f.host, *args, *(Const[int] for _ in f.extents))  # type: ignore[misc]
+        return tuple(OfGrid(f, thunk) for thunk in made) if type(made) is tuple else OfGrid(f, made)
     request = _request(mode, f, args)
     if mode.split:
         pair = _Pair(request)
         return ForwardPass(pair), Pullback(pair)
     return Thunk(request)
+
+
+class OfGrid:
+    """A thunk of `k[blocks, threads]`: it is called with Const of that, and the annotated arguments of k."""
+
+    __slots__ = ("grid", "thunk")
+
+    def __init__(self, grid: Grid, thunk: Any) -> None:
+        self.grid, self.thunk = grid, thunk
+
+    def __call__(self, f: Any = None, /, *args: Any) -> Any:
+        grid, given = self.grid, len(self.grid.kernel.params)
+        of = f.val if type(f) is Const else f
+        if type(of) is not Grid or (of.kernel, of.extents) != (grid.kernel, grid.extents):
+            raise ArgumentError(f"the first argument of a thunk of {grid!r} is {f!r}", hint=f"pass Const({grid!r})")
+        extents = map(Const, grid.extents)
+        return self.thunk(Const(grid.host), *args[:given], *extents, *args[given:])
+
+    def __repr__(self) -> str:
+        return f"thunk of {self.grid!r}"
 
 
 def tape_type(mode: Mode, f: Any, /, *args: Any) -> TapeType:

@@ -1,0 +1,212 @@
+"""Derivatives of host code that launches, of kernels that ask for derivatives, and in modes beside the plain two."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dsl
+from dsl import (
+    Active,
+    Const,
+    Duplicated,
+    Reverse,
+    ReverseSplitWithPrimal,
+    ReverseWithPrimal,
+    autodiff,
+    autodiff_deferred,
+    autodiff_thunk,
+)
+
+rng = np.random.default_rng(0)
+
+
+def check(gradient, function, size, step=1e-5):
+    """A gradient against central differences along a direction; `function` takes the displacement."""
+    direction = rng.normal(size=size)
+    wanted = (function(step * direction) - function(-step * direction)) / (2 * step)
+    assert np.isclose(gradient @ direction, wanted, rtol=1e-5)
+
+
+@dsl.kernel
+def mul_kernel(A, B, C):
+    i = dsl.thread_idx.x
+    C[i] = A[i] * B[i]
+
+
+@dsl.kernel
+def grad_kernel(A, dA, B, dB, C, dC):
+    autodiff_deferred(Reverse, mul_kernel, Const, Duplicated(A, dA), Duplicated(B, dB), Duplicated(C, dC))
+
+
+def numbers():
+    A, B, C, dC = rng.normal(size=(4, 32))
+    return A, np.zeros(32), B, np.zeros(32), C, dC
+
+
+def test_kernel_that_differentiates_a_kernel():
+    A, dA, B, dB, C, dC = numbers()
+    seed = dC.copy()
+    grad_kernel[1, 32](A, dA, B, dB, C, dC)
+    assert np.allclose(dA, B * seed) and np.allclose(dB, A * seed) and np.allclose(C, A * B)
+
+
+def test_split_mode():
+    A, dA, B, dB, C, dC = numbers()
+    seed = dC.copy()
+    array = Duplicated[dsl.types.ArrayType(dsl.float64, 1)]
+    f = mul_kernel[1, 32]
+    forward, backward = autodiff_thunk(ReverseSplitWithPrimal, f, Const, array, array, array)
+    arguments = Duplicated(A, dA), Duplicated(B, dB), Duplicated(C, dC)
+    tape, _, _ = forward(Const(f), *arguments)
+    assert np.allclose(C, A * B)
+    first, second = A.copy(), B.copy()
+    A[:], B[:] = 0, 0  # the tape has what the pullback needs
+    backward(Const(f), *arguments, tape)
+    assert np.allclose(dA, second * seed) and np.allclose(dB, first * seed)
+
+
+def test_thunk_of_another_grid_is_refused():
+    array = Duplicated[dsl.types.ArrayType(dsl.float64, 1)]
+    thunk = autodiff_thunk(Reverse, mul_kernel[1, 32], Const, array, array, array)
+    with pytest.raises(dsl.errors.ArgumentError, match="the first argument of a thunk of mul_kernel"):
+        thunk(Const(mul_kernel[1, 16]))
+
+
+@dsl.kernel
+def potential(x, p):
+    return np.sin(x[0]) * x[1] * p[0]
+
+
+@dsl.kernel
+def forces(x, p, dp, out):
+    i = dsl.grid(1)
+    if i < len(out):
+        v, dv = np.zeros(2), np.zeros(2)
+        v[0], v[1] = x[i], x[i] + 1.0
+        autodiff_deferred(Reverse, potential, Active, Duplicated(v, dv), Duplicated(p, dp))
+        out[i] = dv[0] + dv[1]
+
+
+def test_function_differentiated_by_each_thread_adds_to_a_common_shadow():
+    x, p, dp, out = rng.normal(size=50), np.array([1.7]), np.zeros(1), np.zeros(50)
+    forces[2, 32](x, p, dp, out)
+    assert np.allclose(out, np.cos(x) * (x + 1) * 1.7 + np.sin(x) * 1.7)
+    assert np.isclose(dp[0], (np.sin(x) * (x + 1)).sum())
+
+
+@dsl.kernel
+def wave(x):
+    return np.sin(x) * x
+
+
+@dsl.kernel
+def slopes(x, out):
+    i = dsl.grid(1)
+    if i < len(x):
+        ((slope,),) = autodiff_deferred(Reverse, wave, Active, Active(x[i]))
+        out[i] = slope
+
+
+def test_reverse_over_reverse():
+    x, out = rng.normal(size=50), np.zeros(50)
+    slopes[2, 32](x, out)
+    assert np.allclose(out, np.cos(x) * x + np.sin(x))
+    dx, seeds = np.zeros(50), np.ones(50)
+    autodiff(Reverse, slopes[2, 32], Const, Duplicated(x, dx), Duplicated(out, seeds))
+    assert np.allclose(dx, 2 * np.cos(x) - x * np.sin(x))
+
+
+@dsl.kernel
+def step(u, v):
+    i = dsl.grid(1)
+    if 0 < i < len(u) - 1:
+        v[i] = u[i] + 0.1 * (u[i - 1] * u[i + 1] - 2 * u[i] * u[i])
+
+
+@dsl.kernel
+def simulate(u, v, n):
+    for _ in range(n):
+        step[4, 32](u, v)
+        step[4, 32](v, u)
+    s = 0.0
+    for i in range(len(u)):
+        s += u[i] ** 2
+    return s
+
+
+def test_time_loop():
+    u = rng.normal(size=100) * 0.5
+    v, du, dv = u.copy(), np.zeros(100), np.zeros(100)
+    given = Duplicated(u.copy(), du), Duplicated(v.copy(), dv), Const(5)
+    value, _ = autodiff(ReverseWithPrimal, simulate, Active, *given)
+    assert np.isclose(value, simulate(u.copy(), v.copy(), 5))
+    check(du, lambda d: simulate(u + d, v.copy(), 5), 100)
+
+
+@dsl.kernel
+def energy(u, tol):
+    v = np.zeros_like(u)
+    size, t = 1e9, 0
+    while size > tol and t < 9:
+        step[4, 32](u, v)
+        u[:] = v
+        size = dsl.sum(np.abs(u))
+        t += 1
+    return dsl.sum(u**2)
+
+
+def test_loop_whose_number_of_launches_is_not_known_before():
+    u, du = rng.normal(size=100) * 0.5, np.zeros(100)
+    autodiff(Reverse, energy, Active, Duplicated(u.copy(), du), Const(1.0))
+    check(du, lambda d: energy(u + d, 1.0), 100)
+
+
+@dsl.kernel
+def fold(u, v, n):
+    i = dsl.grid(1)
+    if i < n:
+        v[i] = u[i] * u[i] + u[i + n]
+
+
+@dsl.kernel
+def coarsen(u, v):
+    n = len(u) // 2
+    while n >= 1:
+        fold.forall(n)(u, v, n)
+        for i in range(n):
+            u[i] = v[i]
+        n //= 2
+    return u[0]
+
+
+def test_grids_of_different_sizes():
+    u, v, du, dv = rng.normal(size=16) * 0.5, np.zeros(16), np.zeros(16), np.zeros(16)
+    autodiff(Reverse, coarsen, Active, Duplicated(u.copy(), du), Duplicated(v, dv))
+    check(du, lambda d: coarsen(u + d, np.zeros(16)), 16)
+
+
+@dsl.kernel
+def waves(x, y, a):
+    for i in dsl.prange(len(x)):
+        y[i] = np.sin(x[i]) * a
+
+
+def test_parallel_loop():
+    x, y = rng.normal(size=(2, 1000))
+    dx, dy = np.zeros(1000), np.ones(1000)
+    ((_, _, da),) = autodiff(Reverse, waves, Const, Duplicated(x, dx), Duplicated(y, dy), Active(2.0))
+    assert np.allclose(dx, 2 * np.cos(x)) and np.isclose(da, np.sin(x).sum())
+
+
+@dsl.kernel
+def running(x, out):
+    i = dsl.grid(1)
+    out[i] = dsl.atomic_exch(out, 0, x[i])
+
+
+def test_exchange_is_refused_by_place():
+    x, out = rng.normal(size=(2, 32))
+    with pytest.raises(dsl.errors.DslError, match="atomic_rmw") as caught:
+        autodiff(Reverse, running[1, 32], Const, Duplicated(x, np.zeros(32)), Duplicated(out, np.zeros(32)))
+    assert "dsl.atomic_exch(out, 0, x[i])" in str(caught.value)

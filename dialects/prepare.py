@@ -24,7 +24,8 @@ from .upstream import run
 _TIDY = "lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
 _BUFFERISE = (
     "func.func(convert-elementwise-to-linalg),eliminate-empty-tensors,"
-    "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map},"
+    "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map "
+    "allow-return-allocs-from-loops=1},"
     "drop-equivalent-buffer-results"
 )
 

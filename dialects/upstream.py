@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mlir.ir import MLIRError, Module
+import re
+
+from mlir.ir import DiagnosticInfo, MLIRError, Module
 from mlir.passmanager import PassManager
 
 from .errors import DerivativeError, source_position
@@ -17,13 +19,23 @@ def run(module: Module, passes: str) -> None:
         raise failure(error, "a pass before differentiation failed") from None
 
 
+def _named(diagnostic: DiagnosticInfo) -> str:
+    """The message; "op was not ..." begins with the name of the op, which a note shows."""
+    if diagnostic.message.startswith("op "):
+        for note in diagnostic.notes:
+            found = re.search(r'see current operation: (?:[^="]*= )?"([\w.]+)"', note.message)
+            if found:
+                return f"'{found[1]}' {diagnostic.message}"
+    return diagnostic.message
+
+
 def failure(error: MLIRError, doing: str) -> DerivativeError:
     """MLIR's diagnostics as one error: the first one's message and place, the others and all notes below it."""
     diagnostics = list(error.error_diagnostics)
     if not diagnostics:
         return DerivativeError(f"{doing}: {error}")
     first = diagnostics[0]
-    lines = [first.message]
+    lines = [_named(first)]
     lines += [f"  note: {note.message}" for note in first.notes if "see current operation" not in note.message]
     lines += [f"  also: {other.message}" for other in diagnostics[1:]]
     return DerivativeError("\n".join(lines), "", source_position(first.location))

@@ -33,6 +33,7 @@ from .rewriting import functions, symbol_name
 _BRANCHES = re.compile(r"\bcf\.(br|cond_br|switch)\b")
 _ALLOCATES = re.compile(r"\bmemref\.(alloc|realloc)\b")
 _OTHER_DIALECT = re.compile(r'"(?!llvm\.|builtin\.module")([a-z_]\w*\.[\w.]+)"\(')
+_OPEN_LENGTH = re.compile(r"\bvector<(?:\d+x)*\[[^>]*>|\bvector\.vscale\b")
 # In LLVM IR: a function of the module, which is not to be seen from outside; what `RUNTIME` defines or declares itself.
 _DEFINITION = re.compile(r"^define (?!internal|private|linkonce)", re.M)
 _ALLOCATOR = re.compile(rf"^declare [^\n]*@(malloc|free|{re.escape(REFUSE)})\([^\n]*\n", re.M)
@@ -65,6 +66,9 @@ def to_llvm_ir(text: str, entry: str, options: CpuOptions, has_feature: Callable
 
 
 def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]) -> str:
+    if open_length := _OPEN_LENGTH.search(text):
+        hint = "use vectors of a fixed length"
+        raise LoweringError(f"{open_length[0]}: vectors of open length are not for this CPU", None, hint)
     text = link(module, text)
     signature = _isolate(module, entry)
     _run(module, *_before(text))

@@ -183,6 +183,143 @@ func.func @f(%x: f64) -> f64 {
   return %p : index
 }""",
     ),
+    "small floats": (
+        "arith.extf makes a number of a f8E4M3FN",
+        3,
+        """func.func @f(%x: f64) -> f64 {
+  %b = arith.truncf %x : f64 to f8E4M3FN
+  %y = arith.extf %b : f8E4M3FN to f64
+  return %y : f64
+}""",
+    ),
+    "large floats": (
+        "arith.truncf makes a number of a f128",
+        4,
+        """func.func @f(%x: f64) -> f64 {
+  %b = arith.extf %x : f64 to f128
+  %c = arith.mulf %b, %b : f128
+  %y = arith.truncf %c : f128 to f64
+  return %y : f64
+}""",
+    ),
+    "scaled floats": (
+        "arith.scaling_extf makes a number of a f8E4M3FN",
+        3,
+        """func.func @f(%x: f32, %s: f32) -> f32 {
+  %b = arith.scaling_truncf %x, %s : f32, f32 to f8E4M3FN
+  %y = arith.scaling_extf %b, %s : f8E4M3FN, f32 to f32
+  return %y : f32
+}""",
+    ),
+    "bits of complex numbers": (
+        "complex.bitcast makes a number of the bits",
+        4,
+        """func.func @f(%z: complex<f32>) -> complex<f32> {
+  %b = complex.bitcast %z : complex<f32> to i64
+  %c = arith.addi %b, %b : i64
+  %y = complex.bitcast %c : i64 to complex<f32>
+  return %y : complex<f32>
+}""",
+    ),
+    "bits of vectors": (
+        "no derivative rule for vector.bitcast",
+        3,
+        """func.func @f(%x: f64) -> f64 {
+  %v = vector.broadcast %x : f64 to vector<2xf64>
+  %b = vector.bitcast %v : vector<2xf64> to vector<4xf32>
+  %c = arith.mulf %b, %b : vector<4xf32>
+  %d = vector.bitcast %c : vector<4xf32> to vector<2xf64>
+  %y = vector.extract %d[0] : f64 from vector<2xf64>
+  return %y : f64
+}""",
+    ),
+    "parts of vectors of open length": (
+        "no derivative rule for vector.scalable.extract",
+        3,
+        """func.func @f(%x: f64) -> f64 {
+  %v = vector.broadcast %x : f64 to vector<[4]xf64>
+  %w = vector.scalable.extract %v[0] : vector<4xf64> from vector<[4]xf64>
+  %u = vector.scalable.insert %w, %v[0] : vector<4xf64> into vector<[4]xf64>
+  %y = vector.extract %w[0] : f64 from vector<4xf64>
+  return %y : f64
+}""",
+    ),
+    "transfers": (
+        "memref.dma_start takes memory that holds active data",
+        5,
+        """func.func @f(%a: memref<4xf64>, %b: memref<4xf64, 1>) {
+  %c0 = arith.constant 0 : index
+  %n = arith.constant 4 : index
+  %t = memref.alloc() : memref<1xi32>
+  memref.dma_start %a[%c0], %b[%c0], %n, %t[%c0] : memref<4xf64>, memref<4xf64, 1>, memref<1xi32>
+  memref.dma_wait %t[%c0], %n : memref<1xi32>
+  return
+}""",
+    ),
+    "gather of tensors": (
+        "'tensor.gather' op was not bufferized",
+        2,
+        """func.func @f(%a: tensor<4x4xf64>, %i: tensor<2x1xindex>) -> tensor<2x1x4xf64> {
+  %g = tensor.gather %a[%i] gather_dims([0]) : (tensor<4x4xf64>, tensor<2x1xindex>) -> tensor<2x1x4xf64>
+  return %g : tensor<2x1x4xf64>
+}""",
+    ),
+    "scatter of tensors": (
+        "'tensor.scatter' op was not bufferized",
+        2,
+        """func.func @f(%a: tensor<2x1x4xf64>, %b: tensor<4x4xf64>, %i: tensor<2x1xindex>) -> tensor<4x4xf64> {
+  %g = tensor.scatter %a into %b[%i] scatter_dims([0]) unique
+    : (tensor<2x1x4xf64>, tensor<4x4xf64>, tensor<2x1xindex>) -> tensor<4x4xf64>
+  return %g : tensor<4x4xf64>
+}""",
+    ),
+    "bits of tensors": (
+        "'tensor.bitcast' op was not bufferized",
+        2,
+        """func.func @f(%a: tensor<4xf64>, %n: tensor<4xi64>) -> tensor<4xf64> {
+  %b = tensor.bitcast %n : tensor<4xi64> to tensor<4xui64>
+  %c = tensor.bitcast %b : tensor<4xui64> to tensor<4xi64>
+  %f = arith.sitofp %c : tensor<4xi64> to tensor<4xf64>
+  %m = arith.mulf %a, %f : tensor<4xf64>
+  return %m : tensor<4xf64>
+}""",
+    ),
+    "deallocation by condition": (
+        "bufferization.dealloc before differentiation",
+        6,
+        """func.func @f(%a: memref<4xf64>, %c: i1) -> f64 {
+  %c0 = arith.constant 0 : index
+  %m = memref.alloc() : memref<4xf64>
+  memref.copy %a, %m : memref<4xf64> to memref<4xf64>
+  %v = memref.load %m[%c0] : memref<4xf64>
+  bufferization.dealloc (%m : memref<4xf64>) if (%c)
+  return %v : f64
+}""",
+    ),
+    "bytes seen in two ways": (
+        "memref.view makes f32 of bytes that are f64 elsewhere",
+        6,
+        """func.func @f(%x: f64, %n: index) -> f32 {
+  %c0 = arith.constant 0 : index
+  %m = memref.alloc() : memref<16xi8>
+  %v = memref.view %m[%c0][] : memref<16xi8> to memref<2xf64>
+  memref.store %x, %v[%c0] : memref<2xf64>
+  %w = memref.view %m[%c0][] : memref<16xi8> to memref<4xf32>
+  %d = memref.load %w[%n] : memref<4xf32>
+  return %d : f32
+}""",
+    ),
+    "a layout that only the descriptor knows": (
+        "memref.reinterpret_cast of memref<?xf64, strided<[?], offset: ?>>, whose layout is known only when it runs",
+        3,
+        """func.func @f(%a: memref<?xf64, strided<[?], offset: ?>>) -> f64 {
+  %c0 = arith.constant 0 : index
+  %r = memref.reinterpret_cast %a to offset: [0], sizes: [2], strides: [1]
+    : memref<?xf64, strided<[?], offset: ?>> to memref<2xf64>
+  %y = memref.load %r[%c0] : memref<2xf64>
+  return %y : f64
+}""",
+    ),
 }
 
 HARMLESS = {
@@ -218,6 +355,36 @@ def test_refused_with_name_and_place(name: str) -> None:
         Check(pipeline.parse(text), "f", Settings())
     assert message in str(caught.value)
     assert caught.value.loc is not None and caught.value.loc[1] == line
+
+
+#: Differentiated, but nothing that can be run here.
+ELSEWHERE = {
+    "printing": """func.func @f(%x: f64) -> f64 {
+  %v = vector.broadcast %x : f64 to vector<4xf64>
+  vector.print %v : vector<4xf64>
+  %w = arith.mulf %v, %v : vector<4xf64>
+  %y = vector.extract %w[0] : f64 from vector<4xf64>
+  return %y : f64
+}""",
+    "the length of open vectors": """func.func @f(%x: f64) -> f64 {
+  %n = vector.vscale
+  %i = arith.index_cast %n : index to i64
+  %f = arith.sitofp %i : i64 to f64
+  %y = arith.mulf %x, %f : f64
+  return %y : f64
+}""",
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_what_cannot_run_here(mode: str, name: str) -> None:
+    kinds = ("duplicated", "duplicated") if mode == "forward" else ("active", "active")
+    request = f"""
+func.func private @df(f64, f64) -> f64 attributes {{autodiff.{mode} = @f, autodiff.activity = ["{kinds[0]}"],
+  autodiff.returns = ["{kinds[1]}"], autodiff.public}}"""
+    module = pipeline.parse(ELSEWHERE[name] + request)
+    assert len(pipeline.differentiate(module)) == 1 and module.operation.verify()
 
 
 @pytest.mark.parametrize("name", HARMLESS)

@@ -76,3 +76,23 @@ func.func @copies_of_everything(%a: memref<2x3xf64>, %b: memref<2x3xf64>) {
   memref.store %w, %a[%c0, %c0] : memref<2x3xf64>
   return
 }
+// -----
+func.func @ended_tensors(%a: tensor<4xf64>) -> f64 {
+  %c0 = arith.constant 0 : index
+  %e = bufferization.alloc_tensor() : tensor<4xf64>
+  %m = linalg.map { math.sin } ins(%a : tensor<4xf64>) outs(%e : tensor<4xf64>)
+  %v = tensor.extract %m[%c0] : tensor<4xf64>
+  bufferization.dealloc_tensor %m : tensor<4xf64>
+  return %v : f64
+}
+// -----
+func.func @never_reached(%x: f64, %k: i32) -> f64 {
+  %c0 = arith.constant 0 : i32
+  %neg = arith.cmpi slt, %k, %c0 : i32
+  cf.cond_br %neg, ^bad, ^good
+^bad:
+  ub.unreachable
+^good:
+  %y = math.sin %x : f64
+  return %y : f64
+}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..driver import Argument, Dim3, DriverError, Limits
+from ..driver import Function as AnyFunction
 from .checks import ALL, Checks
 from .errors import LaunchError, PtxError
 from .executor import Executor
@@ -114,7 +115,7 @@ class Device:
 
     def launch(
         self,
-        function: Function,
+        function: AnyFunction,
         grid: Dim3,
         block: Dim3,
         arguments: Sequence[Argument],
@@ -138,7 +139,7 @@ class Device:
         )
         threads = launch.block_threads
         if self.checks.races:
-            self.memory.races = Races(self.memory.bytes.size, program.granule, launch.clock)
+            self.memory.races = Races(self.memory.top, program.granule, launch.clock)
         own = threads * program.local_bytes + program.shared_bytes + shared_bytes
         together = max(1, min(_BATCH_THREADS // threads, _BATCH_BYTES // max(own, 1)))
         try:

@@ -39,6 +39,11 @@ class Site:
     def place(self) -> Place | None:
         return self.instruction.place if self.instruction else None
 
+    @property
+    def loc(self) -> tuple[str, int, int] | None:
+        """The place in the user's source as plain numbers, as `LoweringError` has it; None without a line table."""
+        return self.place[:3] if self.place else None
+
     def __str__(self) -> str:
         lines = [f"kernel `{self.kernel}`, block {self.block}, thread {self.thread}"]
         place = self.place
@@ -77,8 +82,8 @@ class Fault(DriverError):
 
     @property
     def loc(self) -> tuple[str, int, int] | None:
-        """The place as plain numbers, as `LoweringError` has it."""
-        return self.place[:3] if self.place else None
+        """The place as plain numbers."""
+        return self.site.loc
 
     def __str__(self) -> str:
         parts = [f"simulator: {self.kind}: {self.message}\n  in {self.site}"]

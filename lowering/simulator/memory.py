@@ -118,12 +118,16 @@ class Memory:
 
     # --- races
 
+    def since(self, m: Batch) -> int:
+        """All accesses up to this time are ordered before now, for every thread that can access this memory."""
+        return 0
+
     def _record_read(self, m: Batch, t: Threads, offsets: np.ndarray, access: Access) -> None:
-        races = self.races
+        races, since = self.races, self.since(m)
         assert races is not None
         m.clock.tick(access.instruction)
         if offsets.size != t.count:  # one address: two threads stand for all unless somebody wrote there
-            if not (races.writes.used or races.atomics.used):
+            if not (races.writes.latest > since or races.atomics.latest > since):
                 t = t.pick(np.array([0, t.count - 1])) if t.count > 1 else t
             offsets = np.broadcast_to(offsets, (t.count,))
         threads = m.thread_numbers[t.index]
@@ -142,7 +146,7 @@ class Memory:
                 )
             if access.kind != "strong":
                 self._check(m, t, races.atomics, granules, threads, access, "reads", "updated atomically")
-                races.reads.add(granules, threads)
+                races.reads.defer(granules, threads, since)
 
     def _check_write(
         self,
@@ -161,7 +165,7 @@ class Memory:
             self._check(m, t, races.reads, granules, threads, access, "writes", "read")
             if access.kind != "strong":
                 self._check(m, t, races.atomics, granules, threads, access, "writes", "updated atomically")
-            found = races.writes.conflicts(granules, threads)
+            found = races.writes.conflicts(granules, threads, self.since(m))
             if found is not None:
                 view = self.views[access.element]
                 differs = np.zeros(len(found), bool)
@@ -170,7 +174,7 @@ class Memory:
                     differs |= view[index[found] + k] != new
                 if differs.any():
                     self._race(m, t, races.writes, granules, found[differs], access, "writes", "wrote")
-            (races.atomics if access.kind == "strong" else races.writes).add(granules, threads)
+            (races.atomics if access.kind == "strong" else races.writes).add(granules, threads, m.clock.now)
 
     def _check_met(
         self,
@@ -212,7 +216,7 @@ class Memory:
         for granules in races.granules(offsets, access.nbytes):
             self._check(m, t, races.writes, granules, threads, access, "updates atomically", "wrote")
             self._check(m, t, races.reads, granules, threads, access, "updates atomically", "read")
-            races.atomics.add(granules, threads)
+            races.atomics.add(granules, threads, m.clock.now)
 
     def _check(
         self,
@@ -225,7 +229,7 @@ class Memory:
         does: str,
         did: str,
     ) -> None:
-        found = history.conflicts(granules, threads)
+        found = history.conflicts(granules, threads, self.since(m))
         if found is not None:
             self._race(m, t, history, granules, found, access, does, did)
 
@@ -434,6 +438,7 @@ class OwnMemory(Memory):
     def __init__(self, space: str, parts: int, nbytes: int, ranges: Ranges, part_of: np.ndarray, checked: bool):
         self.space, self.ranges = space, ranges
         self.stride = -(-nbytes // 16) * 16 + 16
+        self.stores = 0
         super().__init__(parts * self.stride)
         self.starts = part_of * np.int64(self.stride)
         self.bytes[:] = 0xFF
@@ -463,6 +468,19 @@ class OwnMemory(Memory):
     def address_at(self, m: Batch, t: Threads, offsets: np.ndarray, position: int) -> int:
         at = super().address_at(m, t, offsets, position)
         return at % self.stride
+
+    def since(self, m: Batch) -> int:
+        return m.whole_barrier
+
+    def store(self, m: Batch, t: Threads, address: np.ndarray, access: Access, values: list[np.ndarray]) -> None:
+        super().store(m, t, address, access, values)
+        if self.initialised is not None and self.space == "shared":
+            self.stores += 1
+            if self.stores & (self.stores - 1) == 0:  # now and then: is all of it written by now?
+                flags = self.initialised.reshape(-1, self.stride)
+                ranges = ((start, start + self.ranges.sizes[start]) for start in self.ranges.starts)
+                if all(flags[:, first:end].all() for first, end in ranges):
+                    self.initialised = None
 
     def forget(self, t: Threads, start: int, nbytes: int) -> None:
         """What these threads have in a range counts as not written."""

@@ -113,7 +113,6 @@ class Program:
         self.return_register[function.name] = len(self.registers)
         self.registers.append(np.zeros(1, np.int32))
         symbols = {v.name for v in self.unit.variables.values()} | set(function.variables)
-        symbols |= set(self.unit.functions)
         if function.kernel:
             symbols |= {p.name for p in function.parameters}
         scope = Scope(self.unit, function, numbers, symbols, self.return_register[function.name])

@@ -25,6 +25,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .syntax import Instruction
 
+_PENDING = 1 << 22  # accesses that may wait to be noted
 _SEVERAL_BLOCKS = -1  # and -(block + 2): several threads of that block; thread + 1: that thread; 0: nobody
 
 
@@ -48,7 +49,7 @@ class Clock:
         self.log.append(instruction)
         return self.now
 
-    def pass_barrier(self, blocks: np.ndarray) -> None:
+    def pass_barrier(self, blocks: np.ndarray | slice) -> None:
         self.barrier[blocks] = self.tick()
 
     def pass_fence(self, blocks: np.ndarray) -> None:
@@ -95,11 +96,31 @@ class History:
         self.codes = np.zeros(granules, np.int32)
         self.times = np.zeros(granules, np.int32)
         self.used = False
+        self.latest = 0  # when the last access was
+        self.pending: list[tuple[np.ndarray, np.ndarray, int]] = []
+        self.waiting = 0
 
-    def conflicts(self, granules: np.ndarray, threads: np.ndarray) -> np.ndarray | None:
+    def defer(self, granules: np.ndarray, threads: np.ndarray, since: int) -> None:
+        """As `add`, but the work is done when somebody asks, if a barrier has not made it needless by then."""
+        self.latest = self.clock.now
+        self.pending.append((granules, threads, self.clock.now))
+        self.waiting += len(granules)
+        if self.waiting > _PENDING:
+            self.settle(since)
+
+    def settle(self, since: int) -> None:
+        """Note what waits, save what was before a barrier that all threads passed at the time `since`."""
+        pending, self.pending, self.waiting = self.pending, [], 0
+        for granules, threads, time in pending:
+            if time > since:
+                self.add(granules, threads, time)
+
+    def conflicts(self, granules: np.ndarray, threads: np.ndarray, since: int) -> np.ndarray | None:
         """Positions in `granules` whose last access is another thread's and not ordered before now; None for none."""
-        if not self.used:
+        if self.latest <= since:
             return None
+        if self.pending:
+            self.settle(since)
         codes = self.codes[granules]
         foreign = np.flatnonzero((codes != 0) & (codes != threads + 1))
         if not len(foreign):
@@ -110,8 +131,9 @@ class History:
         found = foreign[~ordered]
         return found if len(found) else None
 
-    def add(self, granules: np.ndarray, threads: np.ndarray) -> None:
+    def add(self, granules: np.ndarray, threads: np.ndarray, time: int) -> None:
         clock = self.clock
+        self.latest = max(self.latest, time)
         new = threads + 1
         if self.used:
             old = self.codes[granules]
@@ -127,7 +149,7 @@ class History:
                 new[shared] = np.where(stale, who + 1, both)
         self.used = True
         self.codes[granules] = new
-        self.times[granules] = clock.now
+        self.times[granules] = time
         # Threads that meet at one granule in this very instruction: the last one stands there now.
         back = self.codes[granules]
         met = np.flatnonzero(back != new)

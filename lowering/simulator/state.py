@@ -53,6 +53,7 @@ class Batch:
         self.clock = launch.clock
         self.memory = launch.memory
         self.steps: int = 0
+        self.whole_barrier = 0  # when all threads of the batch last passed a barrier together
         number = np.arange(n)
         self.block = number // self.block_threads  # of each thread: its block in this batch
         self.in_block = number % self.block_threads

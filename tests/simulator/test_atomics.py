@@ -1,6 +1,5 @@
 """Atomic updates of many threads, on few places and on many, against one after the other in Python."""
 
-
 from __future__ import annotations
 
 import numpy as np

@@ -1,6 +1,5 @@
 """Comparisons and selections."""
 
-
 from __future__ import annotations
 
 import operator

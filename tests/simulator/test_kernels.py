@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lowering.simulator import Device
 
-from .kernels import assemble, ptx, ptxas
+from .kernels import assemble, module, ptx, ptxas
 from .running import launch, ulps
 
 CHIPS = ["sm_70", "sm_80", "sm_90", "sm_100"]
@@ -297,3 +298,22 @@ def test_many_threads_in_several_batches():
 def test_a_function_is_decoded_once():
     module = Device().load(ptx(COLLATZ))
     assert module.function("k") is module.function("k")
+
+
+def test_text_of_other_compilers():
+    """Typed registers, dynamic shared memory, functions, tables of constants, inline assembly."""
+    text = Path(__file__).with_name("nvcc_style.ptx").read_text()
+    if ptxas() is not None:
+        assert assemble(text, "sm_80") == ""
+    x = np.random.default_rng(6).normal(size=120).astype(np.float32)
+    y = np.zeros(120, np.float32)
+    launch(text, "_Z6kernelPfPKfi", 2, 64, y, x, np.int32(120), shared=256)
+    scaled = np.zeros(128, np.float32)
+    scaled[:120] = x * np.resize(np.array([1, 0.5, 2, 4], np.float32), 120)
+    want = scaled.reshape(2, 64)[:, ::-1].reshape(-1)[:120]
+    assert (y == want).all()
+
+
+def test_the_first_block_may_be_the_target_of_a_branch():
+    text = module("again: .reg .b32 %r; .reg .pred %p; mov.u32 %r, %clock; setp.lt.u32 %p, %r, 20; @%p bra again; ret;")
+    launch(text, "k", 1, 32)

@@ -1,6 +1,5 @@
 """Warp-wide instructions and barriers with results, against each lane's own definition."""
 
-
 from __future__ import annotations
 
 import numpy as np

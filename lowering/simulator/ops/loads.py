@@ -63,7 +63,7 @@ def _kind(f: Form) -> str:
 
 def _items(scope: Scope, f: Form, operand: Operand) -> tuple[Operand, ...]:
     lanes = int(f.lanes[1:]) if f.lanes else 1
-    if lanes == 1:
+    if lanes == 1 and not isinstance(operand, Vector):
         return (operand,)
     if not isinstance(operand, Vector) or len(operand.items) != lanes:
         raise scope.error(f"a vector of {lanes} operands is needed")

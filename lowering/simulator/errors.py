@@ -6,6 +6,7 @@ PTX, the place in the user's source.
 
 from __future__ import annotations
 
+import linecache
 from dataclasses import dataclass, field
 
 from ..driver import DriverError
@@ -48,11 +49,22 @@ class Site:
         lines = [f"kernel `{self.kernel}`, block {self.block}, thread {self.thread}"]
         place = self.place
         while place is not None:
-            lines.append(f"  --> {place}")
+            lines.append(f"  --> {place}{_excerpt(place)}")
             place = place.inlined_at
         if self.instruction is not None:
             lines.append(f"  PTX line {self.instruction.line}: {self.instruction.text}")
         return "\n".join(lines)
+
+
+def _excerpt(place: Place) -> str:
+    """The line of the user's source with a caret under its column, where the source is to be had."""
+    line = linecache.getline(place.file, place.line).rstrip()
+    code = line.strip()
+    if not code:
+        return ""
+    margin = len(line) - len(line.lstrip())
+    before = code[: max(place.column - 1 - margin, 0)]
+    return f"\n   |  {code}\n   |  {''.join(c if c == chr(9) else ' ' for c in before)}^"
 
 
 @dataclass

@@ -71,6 +71,15 @@ def test_out_of_bounds_names_the_thread_the_address_and_the_line():
     assert "ld.global.b32" in str(fault)
 
 
+def test_the_line_itself_is_shown_where_it_can_be(tmp_path):
+    source = tmp_path / "user.py"
+    source.write_text("def k(x):\n    y = x[9]\n")
+    body = ".reg .b32 %r; .loc 1 2 9\nld.global.b32 %r, [16]; ret;"
+    with pytest.raises(OutOfBounds) as error:
+        launch(module(body, declarations=f'.file 1 "{source}"'), "k", 1, 1)
+    assert "user.py:2:9\n   |  y = x[9]\n   |      ^\n" in str(error.value)
+
+
 def test_out_of_bounds_may_be_let_pass():
     text = f("k", X, """
       %v = memref.load %X[%i] : memref<64xf32>

@@ -1,4 +1,4 @@
-"""Random programs with branches and loops that threads take differently, against one thread after the other in Python."""
+"""Random programs whose threads branch and loop differently, against one thread after the other in Python."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 
 from .kernels import module
 from .running import launch
@@ -76,7 +75,8 @@ class Program:
                 return True
 
             return (
-                f"{{ .param .b32 g; .param .b32 h; st.param.b32 [g], %r{a}; call (h), f, (g); ld.param.b32 %r{d}, [h]; }}",
+                f"{{ .param .b32 g; .param .b32 h; st.param.b32 [g], %r{a};\n"
+                f"call (h), f, (g); ld.param.b32 %r{d}, [h]; }}",
                 called,
             )
         inner, run_inner = self.block(depth - 1)
@@ -98,7 +98,8 @@ class Program:
 
         count = f"%c{self.labels}"
         return (
-            f"{{ .reg .b32 {count}; and.b32 {count}, %r{limit}, 3;\n{start}: setp.eq.u32 %p, {count}, 0; @%p bra {end};\n"
+            f"{{ .reg .b32 {count}; and.b32 {count}, %r{limit}, 3;\n"
+            f"{start}: setp.eq.u32 %p, {count}, 0; @%p bra {end};\n"
             f"sub.u32 {count}, {count}, 1;\n{inner}\nbra {start};\n{end}: }}",
             loop,
         )

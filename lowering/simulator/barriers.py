@@ -139,7 +139,7 @@ class Barriers:
                     hint="let all threads of a block reach every barrier: guard the work, not the barrier",
                 )
 
-    def _instruction(self, here: int):  # type: ignore[no-untyped-def]
+    def _instruction(self, here: int):
         return self.x.blocks[here].instructions[-1]
 
     def _someone(self, here: int, block: int) -> int:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Checks:
-    """Each check can be turned off; all but `misaligned`-free, bounds-free programs then run as they are.
+    """Each check is on unless it is turned off.
 
-    `bounds` and `alignment` of a global access cannot be turned off altogether: the simulator has no memory behind its
-    allocations, and reads of there give zeros, writes vanish.
+    Without `bounds`, what is read outside every allocation means nothing, and what is written there is lost; without
+    `alignment` an address is rounded down.
     """
 
     bounds: bool = True

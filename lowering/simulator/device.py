@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -106,6 +107,7 @@ class Device:
         self.chip, self.checks = chip, checks
         self.limits = Limits()
         self.memory = GlobalMemory(memory)
+        self._lock = threading.RLock()  # one launch at a time, and no allocation during it
         self._own: set[int] = set()  # what `alloc` gave out, modules' variables apart
 
     # --- code
@@ -137,11 +139,16 @@ class Device:
             self.checks,
             function.module.variables,
         )
-        threads = launch.block_threads
+        with self._lock:
+            self._run(launch)
+
+    def _run(self, launch: Launch) -> None:
+        """Batch after batch of blocks."""
+        program, threads = launch.program, launch.block_threads
+        own = threads * program.local_bytes + program.shared_bytes + launch.shared_bytes
+        together = max(1, min(_BATCH_THREADS // threads, _BATCH_BYTES // max(own, 1)))
         if self.checks.races:
             self.memory.races = Races(self.memory.top, program.granule, launch.clock)
-        own = threads * program.local_bytes + program.shared_bytes + shared_bytes
-        together = max(1, min(_BATCH_THREADS // threads, _BATCH_BYTES // max(own, 1)))
         try:
             with np.errstate(all="ignore"):
                 for first in range(0, launch.blocks, together):
@@ -179,17 +186,19 @@ class Device:
     def alloc(self, nbytes: int, stream: int = 0) -> int:
         if nbytes < 0:
             raise DriverError(f"an allocation of {nbytes} bytes")
-        address = self.memory.alloc(nbytes)
-        self._own.add(address)
+        with self._lock:
+            address = self.memory.alloc(nbytes)
+            self._own.add(address)
         return address
 
     def free(self, address: int, stream: int = 0) -> None:
         if not address:
             return
-        if address not in self._own:
-            raise DriverError(f"{address:#x} is no address that alloc returned, or it was freed before")
-        self._own.discard(address)
-        self.memory.free(address)
+        with self._lock:
+            if address not in self._own:
+                raise DriverError(f"{address:#x} is no address that alloc returned, or it was freed before")
+            self._own.discard(address)
+            self.memory.free(address)
 
     def copy_to_device(self, address: int, source: np.ndarray, stream: int = 0) -> None:
         _contiguous(source)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..driver import DriverError
 from .syntax import Instruction, Place
@@ -67,7 +68,7 @@ def _excerpt(place: Place) -> str:
     return f"\n   |  {code}\n   |  {''.join(c if c == chr(9) else ' ' for c in before)}^"
 
 
-@dataclass
+@dataclass(eq=False)
 class Fault(DriverError):
     """Base of what the simulator finds wrong in a running kernel. Nothing of the launch can be relied on afterwards.
 
@@ -86,6 +87,9 @@ class Fault(DriverError):
 
     def __post_init__(self) -> None:
         super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.site, self.address, self.space, self.count, self.other, self.hint)
 
     @property
     def place(self) -> Place | None:

@@ -50,6 +50,7 @@ class Form:
 
 Builder = Callable[[Form], Any]
 Binder = Callable[["Instruction", "Scope"], Any]
+"""What a row gives: from an instruction and its function's names to a Step, a `control.Terminator`, or None."""
 
 _ROWS: dict[str, list[tuple[re.Pattern[str], Builder, str]]] = {}
 _PART = re.compile(r"\{\.([\w:]+)\}|\.([\w:]+)")
@@ -89,12 +90,6 @@ def find(opcode: str) -> Any:
         if found:
             return build(Form(opcode, found.groupdict()))
     return None
-
-
-def patterns() -> list[str]:
-    """All rows, as they are written."""
-    _load()
-    return [pattern for rows in _ROWS.values() for _, _, pattern in rows]
 
 
 def _load() -> None:

@@ -14,9 +14,9 @@ from . import forms, types
 from .control import Call, End, Terminator
 from .errors import PtxError
 from .forms import Step
-from .memory import Ranges
 from .operands import Scope
 from .printing import HOST_FUNCTIONS
+from .ranges import Ranges
 from .syntax import Function, Group, Instruction, Name, Not, Operand, Unit, Variable
 
 _GAP = 64  # bytes between variables in shared memory, so that a step past the end of one is seen
@@ -174,7 +174,7 @@ class Program:
             return bound
         step: Step = bound
 
-        def guarded(m, t):  # type: ignore[no-untyped-def]
+        def guarded(m, t):
             chosen = t.where(condition(m, t))
             if chosen is not None:
                 step(m, chosen)
@@ -191,7 +191,7 @@ def _names(function: Function) -> set[str]:
     """Every name that the function's operands mention."""
     found: set[str] = set()
 
-    def visit(operand) -> None:  # type: ignore[no-untyped-def]
+    def visit(operand) -> None:
         for name in (getattr(operand, "name", None), getattr(operand, "base", None)):
             if name:
                 found.add(name)

@@ -92,7 +92,7 @@ class Batch:
         x, y, _ = self.launch.grid
         return self._kept("block", axis, lambda: (self.block_numbers // (1, x, x * y)[axis]) % self.launch.grid[axis])
 
-    def _kept(self, what: str, axis: int, make) -> np.ndarray:  # type: ignore[no-untyped-def]
+    def _kept(self, what: str, axis: int, make) -> np.ndarray:
         key = (what, axis)
         if key not in self._special:
             values = make().astype(np.uint32)

@@ -445,6 +445,15 @@ def test_a_shuffle_whose_lanes_never_come():
         launch(module(outside), "k", 1, 32)
 
 
+def test_faults_travel_between_processes():
+    import pickle
+
+    with pytest.raises(DataRace) as error:
+        run(NEIGHBOUR, zeros())
+    again = pickle.loads(pickle.dumps(error.value))
+    assert str(again) == str(error.value) and again.loc == error.value.loc and type(again) is DataRace
+
+
 def test_traps():
     body = ".reg .b32 %r; .reg .pred %p; mov.u32 %r, %tid.x; setp.eq.u32 %p, %r, 9; @%p trap; ret;"
     with pytest.raises(Trap) as error:

@@ -138,9 +138,10 @@ def test_active_lanes():
 def test_barriers_count():
     x = np.random.default_rng(5).integers(0, 2, 96).astype(np.uint32)
     start = "setp.ne.u32 %p0, %r1, 0;"
-    assert run(f"{start} bar.red.popc.u32 %r2, 0, %p0;", x, 96).tolist() == [int(x.sum())] * 96
-    for op, value in (("and", int(x.all())), ("or", int(x.any()))):
-        body = f"{start} barrier.red.{op}.pred %p1, 0, %p0; selp.b32 %r2, 1, 0, %p1;"
+    for count in ("bar.red.popc.u32", "barrier.red.popc.aligned.u32"):
+        assert run(f"{start} {count} %r2, 0, %p0;", x, 96).tolist() == [int(x.sum())] * 96
+    for opcode, value in (("bar.red.and.pred", int(x.all())), ("barrier.red.or.pred", int(x.any()))):
+        body = f"{start} {opcode} %p1, 0, %p0; selp.b32 %r2, 1, 0, %p1;"
         assert run(body, x, 96).tolist() == [value] * 96
     assert (
         run("mov.u32 %r2, 4; barrier.sync 3; barrier.sync.aligned 2; barrier.cta.sync 1;", x, 96).tolist() == [4] * 96

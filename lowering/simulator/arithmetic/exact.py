@@ -104,7 +104,7 @@ def fma32(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 # --- directed rounding
 
 
-def _step(result: np.ndarray, error: np.ndarray, rounding: str) -> np.ndarray:
+def step(result: np.ndarray, error: np.ndarray, rounding: str) -> np.ndarray:
     """From the nearest value and the sign of (exact - nearest) to the value rounded otherwise."""
     kind = result.dtype.type
     if rounding == "rm":
@@ -145,7 +145,7 @@ def add(rounding: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
             s, e = two_sum(a.astype(F8), b.astype(F8))
             error = _sign(s - result, e)
         error = _overflow(result, error, a, b)
-        return _zero_sum(_step(result, error, rounding), error == 0, rounding, a, b)
+        return _zero_sum(step(result, error, rounding), error == 0, rounding, a, b)
 
     return directed
 
@@ -171,7 +171,7 @@ def multiply(rounding: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
             error = _exact_sign(lambda x, y, r: Fraction(x) * Fraction(y) - Fraction(r), a, b, result)
         else:
             error = a.astype(F8) * b - result
-        return _from_zero(_step(result, _overflow(result, error, a, b), rounding), error, result, rounding)
+        return _from_zero(step(result, _overflow(result, error, a, b), rounding), error, result, rounding)
 
     return directed
 
@@ -207,7 +207,7 @@ def fma(type: str, rounding: str) -> Callable[[np.ndarray, np.ndarray, np.ndarra
                 lambda x, y, z, r: Fraction(x) * Fraction(y) + Fraction(z) - Fraction(r), a, b, c, result
             )
         error = _overflow(result, error, a, b, c)
-        return _zero_sum(_step(result, error, rounding), error == 0, rounding, a * b, c)
+        return _zero_sum(step(result, error, rounding), error == 0, rounding, a * b, c)
 
     return directed
 
@@ -224,7 +224,7 @@ def divide(rounding: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
             )
         else:
             error = (a - result.astype(F8) * b) * np.sign(b)
-        return _step(result, np.where(b == 0, 0, _overflow(result, error, a, b)), rounding)
+        return step(result, np.where(b == 0, 0, _overflow(result, error, a, b)), rounding)
 
     return directed
 
@@ -239,7 +239,7 @@ def square_root(rounding: str) -> Callable[[np.ndarray], np.ndarray]:
             error = _exact_sign(lambda x, r: Fraction(x) - Fraction(r) ** 2, a, result)
         else:
             error = a - result.astype(F8) * result
-        return _step(result, np.where(np.isfinite(result), error, 0), rounding)
+        return step(result, np.where(np.isfinite(result), error, 0), rounding)
 
     return directed
 
@@ -250,7 +250,7 @@ def round_to(value: np.ndarray, target: np.dtype, rounding: str) -> np.ndarray:
     if rounding == "rn":
         return result
     error = value.astype(F8) - result.astype(F8)
-    return _step(result, _overflow(result, error, value), rounding)
+    return step(result, _overflow(result, error, value), rounding)
 
 
 def flush(x: np.ndarray) -> np.ndarray:

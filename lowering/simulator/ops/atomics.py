@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import types
 from ..arithmetic.exact import flush
-from ..forms import Form, Step, form
+from ..forms import Binder, Form, Step, form
 from ..memory import Access, Memory
 from ..operands import put
 from ..syntax import Instruction, Vector
@@ -64,16 +64,12 @@ def _update(f: Form) -> Callable[..., np.ndarray]:
     return _UPDATES[f.op]
 
 
-def _rows(name: str):  # type: ignore[no-untyped-def]
+def _rows(name: str):
     def add(build: Callable[[Form], object]) -> Callable[[Form], object]:
         for ops, kinds in _OPS:
             if name == "red" and ops in ("exch", "cas"):
                 continue
-            patterns = (
-                f"{name}{{.sem}}{{.scope}}{{.space}}.op.type",
-                f"{name}{{.sem}}{{.scope}}{{.space}}.op{{.hint}}.type",
-            )
-            form(patterns[0], op=ops, type=kinds, sem=_SEM, space=_SPACES)(build)
+            form(f"{name}{{.sem}}{{.scope}}{{.space}}.op.type", op=ops, type=kinds, sem=_SEM, space=_SPACES)(build)
         half = f"{name}{{.sem}}{{.scope}}{{.space}}.op.noftz.type"
         form(half, op="add", type="f16 f16x2 bf16 bf16x2", sem=_SEM, space=_SPACES)(build)
         return build
@@ -83,7 +79,7 @@ def _rows(name: str):  # type: ignore[no-untyped-def]
 
 @_rows("atom")
 @_rows("red")
-def atom(f: Form):  # type: ignore[no-untyped-def]
+def atom(f: Form) -> Binder:
     reduces = f.opcode.startswith("red")
     space = space_of(f)
     type = "b32" if f.type.endswith("x2") else f.type
@@ -109,7 +105,7 @@ def atom(f: Form):  # type: ignore[no-untyped-def]
             if offsets.size != t.count:
                 offsets = np.broadcast_to(offsets, (t.count,))
             if memory.initialised is not None:
-                memory._check_initialised(m, t, offsets, access)
+                memory.check_initialised(m, t, offsets, access)
             memory.record_atomic(m, t, offsets, access)
             view = memory.views[size].view(dtype)
             index = offsets >> (size.bit_length() - 1)

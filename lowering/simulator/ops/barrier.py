@@ -8,7 +8,7 @@ import numpy as np
 
 from ..barriers import Arrival
 from ..control import Terminator
-from ..forms import Form, form
+from ..forms import Binder, Form, form
 from ..operands import put
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _operands(scope: Scope, instruction: Instruction, at: int, extra: int) -> tu
 
 
 @form("bar{.cta}.sync", "barrier{.cta}.sync{.aligned}")
-def sync(f: Form):  # type: ignore[no-untyped-def]
+def sync(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> Barrier:
         scope.expect(1, 2)
         return Barrier(instruction, *_operands(scope, instruction, 0, 0), True)
@@ -82,7 +82,7 @@ def sync(f: Form):  # type: ignore[no-untyped-def]
 
 
 @form("bar{.cta}.arrive", "barrier{.cta}.arrive{.aligned}")
-def arrive(f: Form):  # type: ignore[no-untyped-def]
+def arrive(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> Barrier:
         scope.expect(2)
         return Barrier(instruction, *_operands(scope, instruction, 0, 0), False)
@@ -90,11 +90,9 @@ def arrive(f: Form):  # type: ignore[no-untyped-def]
     return bind
 
 
-@form("bar{.cta}.red.op.kind", "barrier{.cta}.red.op{.aligned}.kind", op="popc and or", kind="u32 pred")
-def red(f: Form):  # type: ignore[no-untyped-def]
-    if (f.op == "popc") != (f.kind == "u32"):
-        return None
-
+@form("bar{.cta}.red.op.u32", "barrier{.cta}.red.op{.aligned}.u32", op="popc")
+@form("bar{.cta}.red.op.pred", "barrier{.cta}.red.op{.aligned}.pred", op="and or")
+def red(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> Barrier:
         scope.expect(3, 4)
         number, expected = _operands(scope, instruction, 1, 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import types
 from ..arithmetic import integers
-from ..forms import Alu, Form, Step, form
+from ..forms import Alu, Binder, Form, Step, form
 from ..syntax import Instruction, Int
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def cnot(f: Form) -> Alu:
 
 
 @form("lop3.b32")
-def lop3(f: Form):  # type: ignore[no-untyped-def]
+def lop3(f: Form) -> Binder:
     """Any function of three bits, by its table of eight."""
 
     def bind(instruction: Instruction, scope: Scope) -> Step:
@@ -47,7 +47,7 @@ def lop3(f: Form):  # type: ignore[no-untyped-def]
         write = scope.writer(instruction.operands[0], "b32")
         reads = [scope.reader(o, "b32") for o in instruction.operands[1:4]]
 
-        def step(m, t) -> None:  # type: ignore[no-untyped-def]
+        def step(m, t) -> None:
             a, b, c = (read(m, t) for read in reads)
             result = np.zeros(1, np.uint32)
             for k in terms:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import types
 from ..arithmetic.exact import flush
 from ..arithmetic.small import halves, unpack
-from ..forms import Alu, Form, Step, form
+from ..forms import Alu, Binder, Form, Step, form
 from ..syntax import Instruction, Name, Operand, Pair
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _two(operand: Operand) -> tuple[Operand, Operand | None]:
     return operand, None
 
 
-def _setp(f: Form):  # type: ignore[no-untyped-def]
+def _setp(f: Form) -> Binder:
     test, combine = _test(f), _BOOLEAN.get(f.bool)
 
     def bind(instruction: Instruction, scope: Scope) -> Step:
@@ -95,7 +95,7 @@ def _setp(f: Form):  # type: ignore[no-untyped-def]
         one, two = (scope.reader(o, f.type) for o in instruction.operands[1:3])
         third = scope.reader(instruction.operands[3], "pred") if combine else None
 
-        def step(m, t) -> None:  # type: ignore[no-untyped-def]
+        def step(m, t) -> None:
             found = test(one(m, t), two(m, t))
             if third is None or combine is None:
                 write(m, t, found)
@@ -118,7 +118,7 @@ for _pattern, _classes in _FORMS:
 
 
 @form("setp.cmp{.ftz}.f16x2", "setp.cmp.bf16x2", cmp=_FLOAT_WORDS)
-def setp_pair(f: Form):  # type: ignore[no-untyped-def]
+def setp_pair(f: Form) -> Binder:
     """Two comparisons, to two predicates."""
     test = _FLOAT[f.cmp]
     type = f.opcode.split(".")[-1][:-2]
@@ -131,7 +131,7 @@ def setp_pair(f: Form):  # type: ignore[no-untyped-def]
         writes = [scope.writer(Name(name), "pred") for name in both]
         one, two = (scope.reader(o, "b32") for o in instruction.operands[1:])
 
-        def step(m, t) -> None:  # type: ignore[no-untyped-def]
+        def step(m, t) -> None:
             for write, a, b in zip(writes, halves(one(m, t)), halves(two(m, t))):
                 write(m, t, test(unpack(type, a), unpack(type, b)))
 

@@ -86,7 +86,7 @@ def integer_to_float(f: Form) -> Alu:
             # What is left of 64 bits beyond the 53 of an f64: exact as an int, since near is whole.
             rest = _rest(a, near)
             if to == "f64":
-                result = exact._step(near, rest, f.rnd) if f.rnd != "rn" else near
+                result = exact.step(near, rest, f.rnd) if f.rnd != "rn" else near
             else:
                 result = _narrow(to, exact.to_odd(near, rest), f.rnd)
         return exact.saturate(result) if f.sat and to != "bf16" else result

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import types
 from ..arithmetic import exact
-from ..forms import Alu, Form, Step, form
+from ..forms import Alu, Binder, Form, Step, form
 from ..syntax import Instruction
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def min_max(f: Form) -> Alu:
 
 
 @form("min{.ftz}{.NaN}{.abs}.f32", "max{.ftz}{.NaN}{.abs}.f32")
-def min_max_of_two_or_three(f: Form):  # type: ignore[no-untyped-def]
+def min_max_of_two_or_three(f: Form) -> Binder:
     function = shaped(f, extremum(f.opcode[:3], f.NaN, magnitude=f.abs))
 
     def bind(instruction: Instruction, scope: Scope) -> Step:

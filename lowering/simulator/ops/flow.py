@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .. import printing
 from ..control import Branch, Call, End, IndexedBranch, Terminator
 from ..errors import Trap
-from ..forms import Form, form
+from ..forms import Binder, Form, form
 from ..syntax import Group, Instruction, Name
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @form("bra{.uni}")
-def bra(f: Form):  # type: ignore[no-untyped-def]
+def bra(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> Branch:
         scope.expect(1)
         label = instruction.operands[0]
@@ -29,7 +29,7 @@ def bra(f: Form):  # type: ignore[no-untyped-def]
 
 
 @form("brx.idx{.uni}")
-def brx(f: Form):  # type: ignore[no-untyped-def]
+def brx(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> IndexedBranch:
         scope.expect(2)
         table = instruction.operands[1]
@@ -42,12 +42,12 @@ def brx(f: Form):  # type: ignore[no-untyped-def]
 
 
 @form("ret{.uni}")
-def ret(f: Form):  # type: ignore[no-untyped-def]
+def ret(f: Form) -> Binder:
     return lambda instruction, scope: End(scope.return_register, scope.function.kernel)
 
 
 @form("exit")
-def leave(f: Form):  # type: ignore[no-untyped-def]
+def leave(f: Form) -> Binder:
     return lambda instruction, scope: End(scope.return_register, True)
 
 
@@ -60,13 +60,13 @@ class _Trap(Terminator):
 
 
 @form("trap")
-def trap(f: Form):  # type: ignore[no-untyped-def]
+def trap(f: Form) -> Binder:
     return lambda instruction, scope: _Trap(instruction)
 
 
 @form("call{.uni}")
-def call(f: Form):  # type: ignore[no-untyped-def]
-    def bind(instruction: Instruction, scope: Scope):  # type: ignore[no-untyped-def]
+def call(f: Form) -> Binder:
+    def bind(instruction: Instruction, scope: Scope):
         operands = list(instruction.operands)
         back: tuple[str, ...] = ()
         if operands and isinstance(operands[0], Group):

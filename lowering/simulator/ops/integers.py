@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import types
 from ..arithmetic import integers
-from ..forms import Alu, Form, Step, form
+from ..forms import Alu, Binder, Form, Step, form
 from ..syntax import Instruction
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _wide(type: str) -> str:
     return f"{type[0]}{16 * types.size(type)}"
 
 
-def _lanes(function):  # type: ignore[no-untyped-def]
+def _lanes(function):
     """Apply to 16-bit halves of 32 bits."""
 
     def packed(a: np.ndarray, b: np.ndarray, dtype: type) -> np.ndarray:
@@ -193,7 +193,7 @@ def dp2a(f: Form) -> Alu:
 
 @form("add.cc.type", "addc{.cc}.type", "sub.cc.type", "subc{.cc}.type", type=_CARRIED)
 @form("mad.part.cc.type", "madc.part{.cc}.type", part="lo hi", type=_CARRIED)
-def carrying(f: Form):  # type: ignore[no-untyped-def]
+def carrying(f: Form) -> Binder:
     name = f.opcode.split(".")[0]
     reads_carry, writes_carry = name.endswith("c"), bool(f.cc)
     subtracts, multiplies = name.startswith("sub"), name.startswith("mad")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import types
-from ..forms import Form, Step, form
+from ..forms import Binder, Form, Step, form
 from ..memory import LOCAL_WINDOW, SHARED_WINDOW, Access, Memory
 from ..operands import put
 from ..syntax import Address, Instruction, Operand, Vector
@@ -81,7 +81,7 @@ def _items(scope: Scope, f: Form, operand: Operand) -> tuple[Operand, ...]:
 @form("ld.volatile{.space}{.prefetch}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("ld.relaxed.scope{.space}{.evict}{.prefetch}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("ld.acquire.scope{.space}{.evict}{.prefetch}{.lanes}.type", type=_TYPES, space=_SPACE)
-def ld(f: Form):  # type: ignore[no-untyped-def]
+def ld(f: Form) -> Binder:
     space = space_of(f) or ("global" if ".global" in f.opcode else "")
     size, dtype = types.size(f.type), types.dtype(f.type)
     kind = _kind(f)
@@ -121,7 +121,7 @@ def ld(f: Form):  # type: ignore[no-untyped-def]
 @form("st.volatile{.space}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("st.relaxed.scope{.space}{.evict}{.lanes}.type", type=_TYPES, space=_SPACE)
 @form("st.release.scope{.space}{.evict}{.lanes}.type", type=_TYPES, space=_SPACE)
-def st(f: Form):  # type: ignore[no-untyped-def]
+def st(f: Form) -> Binder:
     space = space_of(f) or ("global" if ".global" in f.opcode else "")
     size = types.size(f.type)
     kind = _kind(f)

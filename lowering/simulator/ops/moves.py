@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import types
-from ..forms import Alu, Form, Step, form
+from ..forms import Alu, Binder, Form, Step, form
 from ..memory import WINDOWS
 from ..syntax import Instruction, Vector
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @form("mov.type", type="pred b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64")
-def mov(f: Form):  # type: ignore[no-untyped-def]
+def mov(f: Form) -> Binder:
     size = types.size(f.type)
 
     def bind(instruction: Instruction, scope: Scope) -> Step:
@@ -28,7 +28,7 @@ def mov(f: Form):  # type: ignore[no-untyped-def]
             write = scope.writer(target, f"b{8 * size}")
             wide, width = types.UNSIGNED[size], 8 * types.size(part)
 
-            def pack(m, t) -> None:  # type: ignore[no-untyped-def]
+            def pack(m, t) -> None:
                 values = [read(m, t).astype(wide) for read in reads]
                 result = values[0]
                 for k, value in enumerate(values[1:], 1):
@@ -43,7 +43,7 @@ def mov(f: Form):  # type: ignore[no-untyped-def]
             wide, narrow = types.UNSIGNED[size], types.dtype(part)
             width = 8 * narrow.itemsize
 
-            def unpack(m, t) -> None:  # type: ignore[no-untyped-def]
+            def unpack(m, t) -> None:
                 value = read(m, t)
                 for k, write in enumerate(writes):
                     write(m, t, (value >> wide.type(k * width)).astype(narrow))
@@ -51,7 +51,7 @@ def mov(f: Form):  # type: ignore[no-untyped-def]
             return unpack
         read, write = scope.reader(source, f.type), scope.writer(target, f.type)
 
-        def move(m, t) -> None:  # type: ignore[no-untyped-def]
+        def move(m, t) -> None:
             # A copy: a register that is written later under a mask must not be another one's, too.
             write(m, t, read(m, t).copy())
 
@@ -66,7 +66,7 @@ def _part(scope: Scope, size: int, vector: Vector) -> str:
     return f"b{8 * size // len(vector.items)}"
 
 
-@form("cvta{.to}.space.type", space="global shared shared::cta local const param", type="u32 u64")
+@form("cvta{.to}.space.type", space="global shared shared::cta local const", type="u32 u64")
 def cvta(f: Form) -> Alu:
     shift = WINDOWS.get(f.space.split("::")[0], 0)
     if f.to:
@@ -75,7 +75,7 @@ def cvta(f: Form) -> Alu:
     return Alu(f.type, (f.type,), lambda a: a + displacement)
 
 
-@form("isspacep.space", space="global shared shared::cta local const param")
+@form("isspacep.space", space="global shared shared::cta local const")
 def isspacep(f: Form) -> Alu:
     space = f.space.split("::")[0]
     lowest = min(WINDOWS.values())
@@ -86,14 +86,14 @@ def isspacep(f: Form) -> Alu:
 
 
 @form("activemask.b32")
-def activemask(f: Form):  # type: ignore[no-untyped-def]
+def activemask(f: Form) -> Binder:
     """Which lanes of the warp run here."""
 
     def bind(instruction: Instruction, scope: Scope) -> Step:
         scope.expect(1)
         write = scope.writer(instruction.operands[0], "b32")
 
-        def step(m, t) -> None:  # type: ignore[no-untyped-def]
+        def step(m, t) -> None:
             from ..operands import put
             from .warp import lanes_of
 
@@ -107,20 +107,17 @@ def activemask(f: Form):  # type: ignore[no-untyped-def]
 @form("nanosleep.u32", "prefetch.space.level", "prefetchu.L1", space="global local", level="L1 L2")
 @form("prefetch.level", "discard.global.L2", level="L1 L2")
 @form("griddepcontrol.what", what="launch_dependents wait")
-def nothing(f: Form):  # type: ignore[no-untyped-def]
+def nothing(f: Form) -> Binder:
     """What changes no value: the simulator has no caches and no other grids."""
     return lambda instruction, scope: None
 
 
 @form("membar.level", level="cta gl sys")
 @form("fence{.sem}.scope", sem="sc acq_rel acquire release", scope="cta cluster gpu sys")
-def fence(f: Form):  # type: ignore[no-untyped-def]
-    wide = f.level in ("gl", "sys") or f.scope in ("gpu", "sys", "cluster")
-
+def fence(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> Step:
-        def step(m, t) -> None:  # type: ignore[no-untyped-def]
-            if wide or f.level == "cta" or f.scope == "cta":
-                m.clock.pass_fence(np.unique(m.block_numbers[t.index]))
+        def step(m, t) -> None:
+            m.clock.pass_fence(np.unique(m.block_numbers[t.index]))
 
         return step
 

@@ -10,7 +10,7 @@ import numpy as np
 from .. import types
 from ..control import Terminator
 from ..errors import WarpError
-from ..forms import Form, form
+from ..forms import Binder, Form, form
 from ..operands import put
 from ..syntax import Instruction, Name, Operand, Pair
 
@@ -112,7 +112,7 @@ def _two(scope: Scope, operand: Operand) -> tuple[Operand, Operand | None]:
 
 
 @form("shfl.sync.mode.b32", mode="up down bfly idx")
-def shfl(f: Form):  # type: ignore[no-untyped-def]
+def shfl(f: Form) -> Binder:
     """A lane's value from another lane. From a lane that does not take part it is all ones."""
 
     def bind(instruction: Instruction, scope: Scope) -> WarpWide:
@@ -154,7 +154,7 @@ def shfl(f: Form):  # type: ignore[no-untyped-def]
 
 @form("vote.sync.mode.pred", mode="all any uni")
 @form("vote.sync.ballot.b32")
-def vote(f: Form):  # type: ignore[no-untyped-def]
+def vote(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> WarpWide:
         scope.expect(3)
         write = scope.writer(instruction.operands[0], "pred" if f.mode else "b32")
@@ -176,7 +176,7 @@ def vote(f: Form):  # type: ignore[no-untyped-def]
 
 
 @form("match.any.sync.type", "match.all.sync.type", type="b32 b64")
-def match(f: Form):  # type: ignore[no-untyped-def]
+def match(f: Form) -> Binder:
     """Which lanes have the same value."""
 
     def bind(instruction: Instruction, scope: Scope) -> WarpWide:
@@ -217,7 +217,7 @@ _REDUCTIONS: dict[str, np.ufunc] = {
 
 @form("redux.sync.op.type", op="add min max", type="u32 s32")
 @form("redux.sync.op.type", op="and or xor", type="b32")
-def redux(f: Form):  # type: ignore[no-untyped-def]
+def redux(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> WarpWide:
         scope.expect(3)
         write = scope.writer(instruction.operands[0], f.type)
@@ -237,7 +237,7 @@ def redux(f: Form):  # type: ignore[no-untyped-def]
 
 
 @form("elect.sync")
-def elect(f: Form):  # type: ignore[no-untyped-def]
+def elect(f: Form) -> Binder:
     """The lowest lane of the member mask is the leader."""
 
     def bind(instruction: Instruction, scope: Scope) -> WarpWide:
@@ -259,7 +259,7 @@ def elect(f: Form):  # type: ignore[no-untyped-def]
 
 
 @form("bar.warp.sync")
-def warp_sync(f: Form):  # type: ignore[no-untyped-def]
+def warp_sync(f: Form) -> Binder:
     def bind(instruction: Instruction, scope: Scope) -> WarpWide:
         scope.expect(1)
         return WarpWide(instruction, scope.reader(instruction.operands[0], "b32"), None)

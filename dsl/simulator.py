@@ -18,10 +18,45 @@ from typing import Any
 import numpy as np
 
 from lowering.simulator import ALL, NONE, Checks, Device
+from lowering.simulator.errors import (
+    DataRace,
+    Deadlock,
+    DivergentBarrier,
+    Fault,
+    Misaligned,
+    OutOfBounds,
+    ReadOnlyWrite,
+    StepLimit,
+    Trap,
+    UninitialisedRead,
+    WarpError,
+)
 
 from .errors import ArgumentError
 
-__all__ = ["ALL", "NONE", "Array", "Checks", "Device", "asarray", "asnumpy", "default_device", "empty", "zeros"]
+__all__ = [
+    "ALL",
+    "NONE",
+    "Array",
+    "Checks",
+    "DataRace",
+    "Deadlock",
+    "Device",
+    "DivergentBarrier",
+    "Fault",
+    "Misaligned",
+    "OutOfBounds",
+    "ReadOnlyWrite",
+    "StepLimit",
+    "Trap",
+    "UninitialisedRead",
+    "WarpError",
+    "asarray",
+    "asnumpy",
+    "default_device",
+    "empty",
+    "zeros",
+]
 
 _default: list[Device] = []
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import OutOfBounds
 from .operands import Reader
 
 if TYPE_CHECKING:
     from .executor import Executor
     from .program import Program
     from .state import Batch
-    from .syntax import Function
+    from .syntax import Function, Instruction
     from .threads import Threads
 
 
@@ -50,14 +51,21 @@ class Branch(Terminator):
 class IndexedBranch(Terminator):
     """`brx.idx`: through a table of labels."""
 
-    def __init__(self, index: Reader, labels: tuple[str, ...]):
-        self.index, self.labels = index, labels
+    def __init__(self, instruction: Instruction, index: Reader, labels: tuple[str, ...]):
+        self.instruction, self.index, self.labels = instruction, index, labels
 
     def link(self, program: Program, target: Callable[[str], int]) -> None:
         self.targets = np.array([target(label) for label in self.labels], np.int32)
 
     def run(self, x: Executor, t: Threads, here: int) -> None:
-        x.scatter(t, self.targets[np.minimum(self.index(x.batch, t), len(self.targets) - 1)])
+        index = self.index(x.batch, t)
+        beyond = t.each(index) >= len(self.targets)
+        if beyond.any():
+            at = int(np.flatnonzero(beyond)[0])
+            message = f"a branch through entry {int(t.each(index)[at])} of a table of {len(self.targets)}"
+            raise x.batch.fault(OutOfBounds, message, t, at, self.instruction, count=int(beyond.sum()))
+        # (threads that are not in the set may hold anything)
+        x.scatter(t, self.targets[np.minimum(index, len(self.targets) - 1)])
 
 
 class End(Terminator):

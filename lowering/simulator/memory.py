@@ -256,7 +256,7 @@ class Memory:
             address=self.address_at(m, t, np.broadcast_to(offset, (t.count,)), at),
             space=self.space,
             count=len(found),
-            other=history.who(int(granules[at])),
+            other=history.who(int(granules[at]), int(m.thread_numbers[t.index[at]])),
         )
 
     def address_at(self, m: Batch, t: Threads, offsets: np.ndarray, position: int) -> int:

@@ -95,6 +95,7 @@ class History:
         self.clock = clock
         self.codes = np.zeros(granules, np.int32)
         self.times = np.zeros(granules, np.int32)
+        self.names = np.zeros(granules, np.int32)  # of several threads one, to be named
         self.used = False
         self.latest = 0  # when the last access was
         self.pending: list[tuple[np.ndarray, np.ndarray, int]] = []
@@ -150,6 +151,7 @@ class History:
         self.used = True
         self.codes[granules] = new
         self.times[granules] = time
+        self.names[granules] = threads
         # Threads that meet at one granule in this very instruction: the last one stands there now.
         back = self.codes[granules]
         met = np.flatnonzero(back != new)
@@ -160,10 +162,10 @@ class History:
             self.codes[granules[met[alike]]] = -block[alike] - 2
             self.codes[granules[met[~alike]]] = _SEVERAL_BLOCKS
 
-    def who(self, granule: int) -> tuple[int | None, Instruction | None]:
-        """A thread of the last access, where it is known, and its instruction."""
-        code = int(self.codes[granule])
-        return (code - 1 if code > 0 else None), self.clock.log[int(self.times[granule])]
+    def who(self, granule: int, but: int) -> tuple[int | None, Instruction | None]:
+        """A thread of the last access that is not a given one, if it is known, and its instruction."""
+        thread = int(self.names[granule])
+        return (thread if thread != but else None), self.clock.log[int(self.times[granule])]
 
 
 class Races:

@@ -131,6 +131,17 @@ def test_a_local_array_has_bounds():
     assert (error.value.space, error.value.site.thread) == ("local", (4, 0, 0))
 
 
+def test_a_branch_beyond_its_table():
+    body = """
+      .reg .b32 %r; mov.u32 %r, %tid.x;
+      table: .branchtargets one, two;
+      brx.idx %r, table;
+      one: two: ret;"""
+    launch(module(body), "k", 1, 2)
+    with pytest.raises(OutOfBounds, match="entry 2 of a table of 2"):
+        launch(module(body), "k", 1, 3)
+
+
 def test_use_after_free_is_out_of_bounds():
     from lowering.simulator import Device
 

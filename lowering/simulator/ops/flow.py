@@ -36,7 +36,7 @@ def brx(f: Form) -> Binder:
         labels = scope.function.tables.get(table.name) if isinstance(table, Name) else None
         if labels is None:
             raise scope.error("the table of an indexed branch must be a .branchtargets of the function")
-        return IndexedBranch(scope.reader(instruction.operands[0], "u32"), labels)
+        return IndexedBranch(instruction, scope.reader(instruction.operands[0], "u32"), labels)
 
     return bind
 

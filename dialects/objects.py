@@ -2,14 +2,15 @@
 
 An *object* is a piece of memory: an argument, an allocation (all its instances), a global, or what a call returns.
 The analysis is flow-insensitive and sound: a value's set of objects holds every one it may point into. Arguments of
-one call are taken not to overlap (checked when a kernel is launched).
+one call are taken not to overlap (checked when a kernel is launched), but for those that are marked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlir.ir import BlockArgument, Operation, Value
+from mlir.ir import ArrayAttr, BlockArgument, DenseI64ArrayAttr, MemRefType, Operation, Value
 
 from .builder import home, is_memref, operation, operations, walk
 from .custom.marks import has_effects, is_ruled, uses_shadows, writes
@@ -61,6 +62,9 @@ class Objects:
         for i, argument in enumerate(entry.arguments):
             if is_memref(argument.type):
                 self._new(argument, i)
+        for group in _overlapping(function):
+            together = {m for argument in group for m in self._of[argument]}
+            self._of.update((argument, set(together)) for argument in group)
         self._ops = list(walk(function))
         while self._pass():
             pass
@@ -127,6 +131,27 @@ class Objects:
             for memref in written(op):
                 for target in self.of(memref):
                     target.writers.append(op)
+
+
+_OVERLAP = "autodiff.overlap"
+
+
+def mark_overlapping(function: Operation, groups: list[list[int]]) -> None:
+    """Write down that the arguments of each group may overlap among each other; others are taken not to."""
+    function.attributes[_OVERLAP] = ArrayAttr.get([DenseI64ArrayAttr.get(group) for group in groups])
+
+
+def _overlapping(function: Operation) -> Iterator[list[Value]]:
+    """The groups of memrefs that may overlap: of what was marked, those with elements of one type."""
+    if _OVERLAP not in function.attributes:
+        return
+    arguments = list(function.regions[0].blocks[0].arguments)
+    for group in ArrayAttr(function.attributes[_OVERLAP]):
+        by_type: dict[str, list[Value]] = {}
+        for index in DenseI64ArrayAttr(group):
+            if is_memref(arguments[index].type):
+                by_type.setdefault(str(MemRefType(arguments[index].type).element_type), []).append(arguments[index])
+        yield from by_type.values()
 
 
 def written(op: Operation) -> list[Value]:

@@ -23,6 +23,7 @@ from .expand import derivative
 from .findings import LoopPlan, Taped
 from .launch_memory import place_memory
 from .launches import inline_device_calls
+from .objects import mark_overlapping
 from .prepare import prepare
 from .request import Request
 from .silent import refuse_undecided
@@ -93,7 +94,7 @@ def clean(module: Module) -> None:
 
 def _expand(module: Module, declaration: Operation, request: Request, rules: RuleSource | None = None) -> Expansion:
     name = symbol(declaration)
-    normal = differentiated_form(module, declaration, request.callee, f"{name}.normal")
+    normal = differentiated_form(module, declaration, request.callee, f"{name}.normal", request.overlapping())
     found = derivative(declaration, request, normal, Rules(module, rules))
     normal.erase()
     for attribute in [a for a in declaration.attributes if a.startswith("autodiff.")]:
@@ -108,7 +109,9 @@ def _expand(module: Module, declaration: Operation, request: Request, rules: Rul
     return Expansion(request, name, found.taped, found.loops, tape)
 
 
-def differentiated_form(module: Module, at: Operation, function: str, name: str) -> Operation:
+def differentiated_form(
+    module: Module, at: Operation, function: str, name: str, overlapping: list[list[int]] | None = None
+) -> Operation:
     """What is differentiated for a derivative of @function, added to the (prepared) module as @name: its normal form,
     or, if it has rules of its own, a call of it.
     """
@@ -117,12 +120,18 @@ def differentiated_form(module: Module, at: Operation, function: str, name: str)
             made = one_call(module, op, name)
             mark_calls(module)
             return made
-    return normal_form(module, at, function, name)
+    return normal_form(module, at, function, name, overlapping)
 
 
-def normal_form(module: Module, at: Operation, function: str, name: str) -> Operation:
-    """The function's normal form, added to the (prepared) module as @name; `at` is where an error points."""
+def normal_form(
+    module: Module, at: Operation, function: str, name: str, overlapping: list[list[int]] | None = None
+) -> Operation:
+    """The function's normal form, added to the (prepared) module as @name; `at` is where an error points. The
+    arguments of each of the groups `overlapping` may overlap.
+    """
     normalise(module, _function(module, at, function), name)
+    if overlapping:
+        mark_overlapping(_function(module, at, name), overlapping)
     settle(_function(module, at, name), inside=True)
     run(module, NORMAL)
     keep_winners(_function(module, at, name))

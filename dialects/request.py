@@ -7,7 +7,8 @@
 `autodiff.forward` or `autodiff.reverse` names the function. Activities: one an argument ("const", "active" (reverse),
 "duplicated", "duplicated_noneed"), one a result ("const", "active" (reverse: it has a seed), "duplicated" (forward:
 its tangent is returned)). Unit attributes: `autodiff.primal` (the primal results come first), `autodiff.strong_zero`,
-`autodiff.public` (the function is an entry), `autodiff.holomorphic` (reverse, by complex numbers; see holomorphic.py).
+`autodiff.public` (the function is an entry), `autodiff.holomorphic` (reverse, by complex numbers; see holomorphic.py),
+`autodiff.overlap` (arguments may overlap, shadows as their primals).
 `autodiff.width = W : i64`.
 
 Arguments: for each of f's arguments the primal, then if duplicated its tangent (forward, scalar) or shadow (memref; W
@@ -62,6 +63,8 @@ class Request:
     overwritten: tuple[int, ...] | None = None
     #: By complex numbers, d/dz; see holomorphic.py.
     holomorphic: bool = False
+    #: Duplicated arguments may overlap, if their shadows do in the same way; and so may constant ones.
+    overlap: bool = False
 
     @staticmethod
     def of(op: Operation) -> Request | None:
@@ -86,6 +89,7 @@ class Request:
             if "autodiff.overwritten" in a
             else None,
             "autodiff.holomorphic" in a,
+            "autodiff.overlap" in a,
         )
 
     def check(self, declaration: Operation, function: Operation) -> None:
@@ -150,10 +154,19 @@ class Request:
             ]
         return FunctionType.get(inputs, outputs)
 
+    def overlapping(self) -> list[list[int]]:
+        """The groups of the function's arguments that may overlap among each other."""
+        if not self.overlap:
+            return []
+        duplicated = [i for i, kind in enumerate(self.activity) if kind.startswith("duplicated")]
+        return [duplicated, [i for i in range(len(self.activity)) if i not in duplicated]]
+
     def unneeded(self, derivative: Operation) -> frozenset[int]:
         """The arguments of the derivative's body whose memory may hold anything afterwards: primals that are
         duplicated_noneed.
         """
+        if self.overlap:
+            return frozenset()  # others may see it
         found, position = set(), 0
         arguments = derivative.regions[0].blocks[0].arguments
         for kind in self.activity:

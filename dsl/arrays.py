@@ -12,7 +12,7 @@ import numpy as np
 
 from . import types
 from .errors import ActivityError, ArgumentError
-from .memory import overlaps_itself
+from .memory import address_of, overlaps_itself
 from .request import SHADOWED, Argument, Request, assigned, paths, shadow_name
 from .structs import part_of, parts
 
@@ -70,6 +70,8 @@ class _Placed(NamedTuple):
     what: str
     array: np.ndarray
     shadow: bool
+    primal: np.ndarray  # itself, where it is no shadow
+    lane: int = -1
 
 
 def placed(arguments: list[Argument]) -> list[_Placed]:
@@ -81,10 +83,11 @@ def placed(arguments: list[Argument]) -> list[_Placed]:
             if not isinstance(leaf, types.ArrayType):
                 continue
             what = f"argument {argument.index} (`{argument.name}{path}`)"
-            found.append(_Placed(what, _at(argument.value, path), False))
+            primal = _at(argument.value, path)
+            found.append(_Placed(what, primal, False, primal))
             if shadowed and leaf.dtype.kind in "fc":
                 found += [
-                    _Placed(f"{shadow_name(argument, lane)} of {what}", _at(shadow, path), True)
+                    _Placed(f"{shadow_name(argument, lane)} of {what}", _at(shadow, path), True, primal, lane)
                     for lane, shadow in enumerate(argument.shadows)
                 ]
     return found
@@ -97,15 +100,27 @@ def _at(value: Any, path: str) -> Any:
     return value
 
 
-def check_distinct(kernel: Kernel, arguments: list[Argument]) -> None:
-    """Refuse a shadow that shares memory with any other array of the call."""
+def check_distinct(kernel: Kernel, arguments: list[Argument], strict: bool) -> None:
+    """Refuse a shadow that shares memory with any other array of the call.
+
+    Where arrays may overlap, shadows overlap as their primals do.
+    """
     for a, b in combinations(placed(arguments), 2):
-        if (a.shadow or b.shadow) and share_memory(a.array, b.array):
+        if (a.shadow or b.shadow) and share_memory(a.array, b.array) and (strict or not _alike(a, b)):
             raise ActivityError(
                 f"{b.what} shares memory with {a.what}, in a derivative of {kernel.name}",
                 kernel.loc,
                 "give each shadow memory of its own, as np.zeros_like(x) does",
             )
+
+
+def _alike(a: _Placed, b: _Placed) -> bool:
+    """Whether two shadows lie to each other as their primals do."""
+    if a.lane != b.lane or a.array.dtype != b.array.dtype:
+        return False
+    if any(one.array.strides != one.primal.strides for one in (a, b)):
+        return False
+    return address_of(a.array) - address_of(a.primal) == address_of(b.array) - address_of(b.primal)
 
 
 def check_written(request: Request, written: list[bool], strict: bool) -> None:
@@ -126,14 +141,35 @@ def check_written(request: Request, written: list[bool], strict: bool) -> None:
                 "pass a copy",
             )
     if not strict:
+        if request.mode is not None:
+            _check_overlaps(request, arrays, written)
         return
     for (a, a_written), (b, b_written) in combinations(zip(arrays, written), 2):
         if (a_written or b_written) and share_memory(a.array, b.array):
             hint = "pass a copy of one of them"
-            if request.mode is None:
+            if request.mode is None or not request.mode.split:
                 hint += ", or compile for that with @dsl.kernel(strict_aliasing=False)"
             first = a.what if a_written else b.what
             _refuse(kernel, f"{b.what} overlaps with {a.what} in memory, and {who} writes to {first}", hint)
+
+
+def _check_overlaps(request: Request, arrays: list[_Placed], written: list[bool]) -> None:
+    """In a derivative that permits it, arrays overlap with arrays that are differentiated as they are."""
+    families: list[tuple[_Placed, bool, list[_Placed]]] = []  # a primal, whether it is written, and its shadows
+    for one, flag in zip(arrays, written):
+        if one.shadow:
+            families[-1][2].append(one)
+        else:
+            families.append((one, flag, []))
+    for (a, a_written, mine), (b, b_written, other) in combinations(families, 2):
+        if not (a_written or b_written) or not share_memory(a.array, b.array):
+            continue
+        if a.array.dtype != b.array.dtype or len(mine) != len(other) or not all(map(_alike, mine, other)):
+            _refuse(
+                request.kernel,
+                f"{b.what} overlaps with {a.what} in memory, and their shadows do not overlap in the same way",
+                "pass views of one array, and as shadows the same views of its shadow; or copies",
+            )
 
 
 def check_structs(request: Request, writebacks: tuple[int, ...]) -> None:

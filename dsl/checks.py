@@ -60,7 +60,7 @@ def derivative_request(mode: Any, f: Any, args: tuple[Any, ...], thunk: bool = F
         arguments.append(Argument(index, name, Const, value, (), _typeof(kernel, index, name, value), given=False))
     for argument in arguments:
         _arrays(kernel, argument, mode.reverse)
-    check_distinct(kernel, arguments)
+    check_distinct(kernel, arguments, mode.split or resolve(kernel.options).strict_aliasing)
     return Request(kernel, mode, returns, arguments)
 
 

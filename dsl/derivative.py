@@ -26,6 +26,7 @@ def add(
     writebacks: tuple[int, ...],
     error: bool,
     primal: bool,
+    overlap: bool = False,
 ) -> str:
     """Add declaration and entry for a derivative of @callee to `module`; returns the entry's name.
 
@@ -70,6 +71,8 @@ def add(
                 attributes[f"autodiff.{name}"] = ir.UnitAttr.get()
         if width > 1:
             attributes["autodiff.width"] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), width)
+        if overlap:
+            attributes["autodiff.overlap"] = ir.UnitAttr.get()
         if request.mode.split:
             attributes |= {"autodiff.split": ir.UnitAttr.get(), "autodiff.public": ir.UnitAttr.get()}
             changeable = request.overwritten()

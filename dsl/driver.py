@@ -152,8 +152,8 @@ def cpu_options(chosen: KernelOptions, strict: bool) -> CpuOptions:
 
 
 def _strict(state: State, request: Request) -> bool:
-    """Whether written arrays must be apart. Derivatives always take that for granted."""
-    return state.options.strict_aliasing or request.mode is not None
+    """Whether written arrays must be apart. Split mode always takes that for granted."""
+    return state.options.strict_aliasing or (request.mode is not None and request.mode.split)
 
 
 _caches: dict[str | None, Any] = {}
@@ -333,7 +333,7 @@ def _asked(state: State, request: Request) -> Asked:
     checks.check_writebacks(request, writebacks)
     with module.context, Location.unknown():
         args = (request, result, returns, writebacks, bool(lowered.errors), primal)
-        entry = derivative.add(module, lowered.entry, *args)
+        entry = derivative.add(module, lowered.entry, *args, overlap=not _strict(state, request))
     return Asked(module, entry, lowered, result, returns, primal)
 
 

@@ -23,7 +23,7 @@ class KernelOptions(NamedTuple):
     fastmath: sums may be reordered, and divisions become multiplications; NaN and infinity keep their meaning.
     contract: a product and a sum may become one fused operation (rounded once).
     vector_math: vectorised loops may call the vector versions of sin, exp, log, ... (to 4 units in the last place).
-    strict_aliasing: arrays of one call must not overlap; False compiles for arrays that may.
+    strict_aliasing: arrays of one call must not overlap; False compiles for arrays that may (shadows as their primals).
     print_ir, print_activity: print the MLIR, and what carries a derivative, of all that is compiled from now on.
     type_warning: warn where a derivative promotes an int to a float.
     """

@@ -258,7 +258,8 @@ class Writer:
         """Arrays must not overlap where one of the two is written, or is a shadow."""
         if not self.guarded:
             return
-        strict = self.compiled.strict_aliasing
+        # Arrays of a derivative that overlap, where that is permitted, are looked at in full each time.
+        strict = self.compiled.strict_aliasing or self.request.mode is not None
         pairs = [
             (a, b)
             for k, a in enumerate(self.ranges)

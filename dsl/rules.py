@@ -102,9 +102,10 @@ def augmented_primal(f: Any, *, batched: bool = False) -> Callable[[_Function], 
 def reverse(f: Any, *, batched: bool = False) -> Callable[[_Function], _Function]:
     """The rule of kernel `f` for the reverse sweep: `(config, func, dret, tape, *args)` to a tuple.
 
-    It returns for each argument the gradient if it is Active, else None. `dret.val` is the cotangent of the result
-    (for arrays that `f` returns: Duplicated(value, shadow)). To the shadows of arrays it adds, `x.dval[i] += ...`; of
-    arrays that `f` overwrites it takes the shadow as the cotangent and leaves zero there.
+    It returns for each argument the gradient if it is Active, else None. `dret` is Active, and `dret.val` the cotangent
+    of the result; Const, and zero, if the result does not matter; Duplicated(value, shadow) for arrays that `f`
+    returns. To the shadows of arrays it adds, `x.dval[i] += ...`; of arrays that `f` overwrites it takes the shadow as
+    the cotangent and leaves zero there.
     """
     return _maker("reverse", f, batched)
 

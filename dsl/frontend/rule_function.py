@@ -149,13 +149,19 @@ class RuleFunction:
         return [self.e.as_layout(self.b.ir(zeros), leaf)] * self.width
 
     def _cotangent(self, taken: Iterator[ir.Value]) -> AnnotatedValue:
-        """`dret`: of numbers their cotangents, of arrays the arrays with their shadows."""
+        """`dret`: of numbers their cotangents, of arrays the arrays with their shadows. Of a result that does not
+        matter the cotangent is zero, where that is a number.
+        """
         type_, returns = self.ruled.result_type, self.asked.returns
+        leaves = types.leaves(type_)
         if returns is Const:
-            return AnnotatedValue(Const, constant(None), ())
+            if any(isinstance(leaf, types.ArrayType) for leaf in leaves):
+                return AnnotatedValue(Const, constant(None), ())
+            zeros = iter([self.e.filler(leaf) for leaf in leaves])
+            return AnnotatedValue(Const, self.e.rebuild(type_, zeros, objects=False), ())
         primals: list[ir.Value] = []
         lanes: list[list[ir.Value]] = [[] for _ in range(self.width)]
-        for leaf, kind in zip(types.leaves(type_), self.asked.return_kinds):
+        for leaf, kind in zip(leaves, self.asked.return_kinds):
             moves = kind != "const"
             if isinstance(leaf, types.Scalar):
                 zero = self.b.number(0, leaf)

@@ -211,7 +211,7 @@ def blend_augmented(config, func, RT, y, x, a):
 
 @dsl.rules.reverse(blend)
 def blend_reverse(config, func, dret, tape, y, x, a):
-    seed = 0.0 if isinstance(dret, Const) else dret.val
+    seed = dret.val  # zero where only what is written matters
     da = 0.0
     for i in range(tape.count):
         if isinstance(y, Duplicated):

@@ -157,7 +157,7 @@ class Results:
         return lanes if isinstance(lanes[0].type, ir.MemRefType) else [self.f.joined(lanes)]
 
     def _as(self, value: Value, type_: types.Type, what: str) -> list[ir.Value]:
-        """The leaves of a value that has to be of a type, or such that become it without loss."""
+        """The leaves of a value that has to be of a type, or such that become it."""
         value = value.force(self.b)
         if not becomes(self.e.type_of(value), type_):
             self._wrong(f"{what} of type {type_}", value)
@@ -165,9 +165,10 @@ class Results:
 
 
 def becomes(found: types.Type, wanted: types.Type) -> bool:
-    """Whether a value of one type can stand for one of another: numbers are converted if none is lost."""
+    """Whether a value of one type can stand for one of another: numbers may be rounded, and no more."""
     if isinstance(found, types.Scalar) and isinstance(wanted, types.Scalar):
-        return types.promote(found, wanted.strong) is wanted.strong
+        rounded = wanted.kind in "fc" and "biufc".index(found.kind) <= "biufc".index(wanted.kind)
+        return rounded or types.promote(found, wanted.strong) is wanted.strong
     if isinstance(found, types.ArrayType) and isinstance(wanted, types.ArrayType):
         return found.dtype is wanted.dtype and found.ndim == wanted.ndim
     if isinstance(found, types.TupleType) and isinstance(wanted, types.TupleType):

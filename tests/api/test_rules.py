@@ -787,3 +787,93 @@ def test_an_external_function_with_rules() -> None:
         seen.append([*found, flat(result), x, dx])
     for with_rules, without in zip(*seen, strict=True):
         np.testing.assert_allclose(with_rules, without, rtol=1e-12)
+
+
+# the rest -------------------------------------------------------------------------------------------------------------
+def total_body(x):
+    s = 0.0
+    for i in range(len(x)):
+        s += x[i] ** 2
+    return s
+
+
+plain_total, total = dsl.kernel(total_body), dsl.kernel(total_body)
+
+
+@dsl.rules.augmented_primal(total)
+def total_augmented(config, func, RT, x):
+    """Looks at the shadow, which therefore has to be there in the forward sweep already."""
+    seen = 0.0 if isinstance(x, Const) else x.dval[0] * 0.0 + len(x.dval)
+    return AugmentedReturn(func.val(x.val), None, (2.0 * x.val, seen))
+
+
+@dsl.rules.reverse(total)
+def total_reverse(config, func, dret, tape, x):
+    doubled, seen = tape
+    for i in range(int(seen)):
+        x.dval[i] += doubled[i] * dret.val
+    return (None,)
+
+
+def totals(kernel):
+    @dsl.kernel
+    def program(x, n):
+        s = 1.0
+        k = 0
+        while k < n:
+            y = s * x
+            if k % 2 == 0:
+                y[0] = kernel(y)
+            s = math.log1p(kernel(y))
+            k += 1
+        return s
+
+    return program
+
+
+def test_shadows_that_the_augmented_primal_looks_at() -> None:
+    seen = []
+    for kernel in (totals(total), totals(plain_total)):
+        x, *shadows = vectors(11, 3)
+        (first,) = autodiff(Reverse, kernel, Active, Duplicated(x, shadows[0]), Const(5))
+        autodiff(Reverse, kernel, Active, BatchDuplicated(x, tuple(shadows)), Const(4))
+        assert first == (None, None)
+        seen.append(shadows)
+    np.testing.assert_allclose(*seen, rtol=1e-12)
+
+
+def half(x):
+    return 0.5 * x
+
+
+@dsl.rules.easy(half)
+def half_partial(x):
+    return 7.0
+
+
+def test_a_plain_function_with_rules() -> None:
+    assert autodiff(Reverse, half, Active, Active(1.0)) == ((7.0,),)
+    assert autodiff(Forward, lambda x: half(x) * 2.0, Duplicated(1.0, 1.0)) == (14.0,)
+
+
+def test_rules_that_call_rules() -> None:
+    @dsl.kernel
+    def outer(x):
+        return sine(x, 2.0) + 1.0
+
+    @dsl.rules.reverse(outer)
+    def outer_reverse(config, func, dret, tape, x):
+        return (autodiff(Forward, sine, Duplicated(x.val, dret.val), Const(2.0))[0] * 10.0,)
+
+    assert flat(autodiff(Reverse, outer, Active, Active(0.5))) == pytest.approx([20 * math.cos(0.5)])
+    twice = dsl.kernel(lambda x: autodiff(Reverse, outer, Active, Active(x))[0][0])
+    assert flat(autodiff(Reverse, twice, Active, Active(0.5))) == pytest.approx([-20 * math.sin(0.5)])
+
+
+def test_what_is_shown() -> None:
+    x, dx, *_ = vectors(12)
+    program = returned(squares)
+    assert "autodiff.reverse_rule" in program.ir("mlir", x, 2).plain
+    assert "autodiff." not in program.ir("llvm", Reverse, Active, Duplicated(x, dx), Const(2)).plain
+    shown = str(program.explain(Reverse, Active, Duplicated(x, dx), Const(2)))
+    assert "for its reverse rule" in shown

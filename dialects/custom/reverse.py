@@ -146,6 +146,9 @@ class CustomCalls:
         active = [old for old, kind in zip(call.operands, rule.activity, strict=True) if kind == "active"]
         for i, old in enumerate(active):
             reverse.add(old, joined(reverse.tangents, [values[i] for values in made], rule))
+        if call.block != scope.frame.old:  # shadows of results, on the tape around: they end with their memory
+            shadows_ = [s for r in call.results if activity.memory(r) for s in reverse.shadow(r, scope)]
+            given.to_free.update(dict.fromkeys(shadows_))
         for memref in given.to_free:
             b.op("memref.dealloc", [memref], [], {"autodiff.free": UnitAttr.get()})
 

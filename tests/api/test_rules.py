@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import math
 import pickle
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -877,3 +878,40 @@ def test_what_is_shown() -> None:
     assert "autodiff." not in program.ir("llvm", Reverse, Active, Duplicated(x, dx), Const(2)).plain
     shown = str(program.explain(Reverse, Active, Duplicated(x, dx), Const(2)))
     assert "for its reverse rule" in shown
+
+
+def kept_memory() -> int:
+    """The bytes that the C library's allocator has given out."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = Heap
+    heap = libc.mallinfo2()
+    return heap.uordblks + heap.hblkhd
+
+
+class Heap(ctypes.Structure):
+    """What glibc's mallinfo2 tells."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+    ]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads glibc's mallinfo2")
+def test_what_rules_allocate_is_freed() -> None:
+    """Tapes, shadows of results, and copies of memory that is overwritten, in loops."""
+    y, x, dy, dx = (np.full(20_000, 0.5) for _ in range(4))
+    arrays, place, watching = returned(squares), around(blend), totals(total)
+
+    def run() -> None:
+        autodiff(Reverse, arrays, Active, Duplicated(x, dx), Const(5))
+        autodiff(Reverse, place, Active, Duplicated(y, dy), Duplicated(x, dx), Active(0.1), Const(5))
+        autodiff(Reverse, watching, Active, Duplicated(x, dx), Const(5))
+        autodiff(Forward, arrays, Duplicated(x, dx), Const(5))
+
+    for _ in range(3):
+        run()
+    before = kept_memory()
+    for _ in range(5):
+        run()
+    assert kept_memory() - before < x.nbytes

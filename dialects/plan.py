@@ -17,6 +17,7 @@ from mlir.ir import Block, BlockArgument, Operation, Value
 from . import rules
 from .activity import THROUGH, Activity
 from .builder import ancestor_in, is_memref, operation, operations, walk
+from .custom.marks import is_repeatable
 from .launches import BARRIER, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
 from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, chain, written
@@ -78,7 +79,7 @@ class Planner:
             return None
         if any(op.name.startswith("autodiff.") and op.name not in _TRANSPARENT for op in nested):
             return None
-        if any(self.activity.by_rule(op) for op in nested):
+        if any(self.activity.by_rule(op) and not is_repeatable(op) for op in nested):
             return None
         try:
             return Slicer(self, loop, body, frame).run(nested)
@@ -104,7 +105,7 @@ class Slicer:
     def run(self, nested: list[Operation]) -> Replay:
         self.todo += needed_within(self.loop, self.activity)
         for op in nested:
-            if op.name == "scf.while" and self.activity.region(op):
+            if (op.name == "scf.while" and self.activity.region(op)) or self.activity.by_rule(op):
                 self._want(op)
             elif op.name in ("memref.load", "memref.store", "memref.copy", "memref.atomic_rmw"):
                 self.todo += [o for o in op.operands if is_memref(o.type) and self.activity.memory(o)]
@@ -176,7 +177,7 @@ class Slicer:
             self._want_atomic(op)
         elif op.name == BARRIER:
             pass
-        elif op.name in ALLOCATIONS or op.name in ("memref.store", "memref.copy") or pure(op):
+        elif op.name in ALLOCATIONS or op.name in ("memref.store", "memref.copy") or pure(op) or is_repeatable(op):
             self.todo += list(op.operands)
             if op.name == "memref.copy":
                 self._want_content(op, op.operands[0])

@@ -43,7 +43,7 @@ class Frame:
 class Sweep(Augmenter):
     """Copies the frame's block forward; `scopes` holds the forward side of every block nested in it."""
 
-    #: Carries out calls of functions with rules of their own; no replay meets one.
+    #: Carries out calls of functions with rules of their own.
     custom: CustomCalls
 
     def __init__(self, builder: Builder, activity: Activity, width: int, frame: Frame, taped: list[Recorded]):
@@ -128,7 +128,7 @@ class ReplaySweep(Sweep):
     def __init__(self, reverse: Reverse, frame: Frame, replay: Replay):
         super().__init__(reverse.b, reverse.activity, reverse.width, frame, reverse.taped)
         assert frame.outer is not None
-        self.reverse, self.replay = reverse, replay
+        self.reverse, self.replay, self.custom = reverse, replay, reverse.custom
         #: Where the outer frame's tape is read: the counters of the loops between that frame and here.
         self.indices = list(frame.outer.indices)
 

@@ -46,6 +46,10 @@ each call starts from the same state; the augmented primal is called once where 
 with `autodiff.width = W : i64` is called once for W directions: a memref has W shadows, the tangent of a scalar is a
 vector<Wx...>.
 
+**Again.** A function that takes and gives numbers and calls nothing external may be called again, with its augmented
+primal, where the reverse sweep runs an iteration (or a thread of a launch) again; others are called once, and loops
+around them are taped.
+
 **Strong zero.** A rule with the unit attribute `autodiff.strong_zero` gets a last argument, an i1: whether 0 times
 infinity is to be 0.
 

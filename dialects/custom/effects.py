@@ -20,6 +20,7 @@ from mlir.ir import (
     Value,
 )
 
+from .. import rules
 from ..builder import holds_tangents, is_memref, walk
 from ..errors import refuse
 from ..objects import ALLOCATIONS, VIEWS, Objects
@@ -29,6 +30,7 @@ from .marks import (
     INACTIVE,
     KNOWN,
     READS,
+    REPEATABLE,
     RULED,
     RULES,
     SHADOWS,
@@ -88,11 +90,29 @@ class _Marker:
             marks[WRITES] = DenseI64ArrayAttr.get(found.get(WRITES, unprotected))
             if not is_custom(function):
                 return self.effects.setdefault(name, {key: marks[key] for key in (READS, WRITES)})
+            if self._computes_only(function):
+                marks[REPEATABLE] = UnitAttr.get()
             if self._uses_shadows(function):
                 marks[SHADOWS] = UnitAttr.get()
             marks[CALLS_INACTIVE if INACTIVE in function.attributes else RULED] = UnitAttr.get()
             self.effects[name] = marks
         return self.effects[name]
+
+    def _computes_only(self, function: Operation) -> bool:
+        """Whether a function takes and gives numbers and does nothing else, nor does its rule in the forward sweep."""
+        type_ = TypeAttr(function.attributes["function_type"]).value
+        if any(is_memref(t) for t in (*type_.inputs, *type_.results)):
+            return False
+        augment = RULES["augment"]
+        names = (named(function, augment) or []) if augment in function.attributes else []
+        return all(self._is_computation(f) for f in (function, *(self.known[n] for n in names if n in self.known)))
+
+    def _is_computation(self, function: Operation) -> bool:
+        """Whether no external function is called in the body, which could do anything."""
+        if not list(function.regions[0].blocks):
+            return False
+        calls = [op for op in walk(function) if op.name == "func.call"]
+        return all(REPEATABLE in op.attributes or rules.lookup(op) or rules.inactive(op) for op in calls)
 
     def _uses_shadows(self, function: Operation) -> bool:
         """Whether a rule for the forward sweep looks at a shadow: the argument behind a memref that has one."""

@@ -22,9 +22,11 @@ INACTIVE = "autodiff.inactive"
 RULED, CALLS_INACTIVE, KNOWN = "autodiff.ruled", "autodiff.calls_inactive", "autodiff.known_effects"
 #: Of calls: the forward sweep's rule looks at shadows. Also of functions, whose rule is made on demand.
 SHADOWS = "autodiff.early_shadows"
+#: Of calls: of a function of numbers, which does nothing but compute and so may be called again.
+REPEATABLE = "autodiff.repeatable"
 #: Of functions and of calls: the numbers of arguments.
 READS, WRITES = "autodiff.reads", "autodiff.writes"
-_OF_CALLS = (RULED, CALLS_INACTIVE, KNOWN, SHADOWS, READS, WRITES)
+_OF_CALLS = (RULED, CALLS_INACTIVE, KNOWN, SHADOWS, REPEATABLE, READS, WRITES)
 _OF_RULES = ("autodiff.activity", "autodiff.returns", "autodiff.width", "autodiff.strong_zero")
 _MARK = "no_inline"
 
@@ -42,6 +44,11 @@ def is_ruled(call: Operation) -> bool:
 def calls_inactive(call: Operation) -> bool:
     """Whether a (marked) call is one of an inactive function."""
     return call.name == "func.call" and CALLS_INACTIVE in call.attributes
+
+
+def is_repeatable(call: Operation) -> bool:
+    """Whether a marked call may be made again without being noticed."""
+    return call.name == "func.call" and REPEATABLE in call.attributes
 
 
 def has_effects(call: Operation) -> bool:

@@ -114,6 +114,7 @@ class Rules:
     def __init__(self, module: Module, source: RuleSource | None = None):
         self.module, self.source = module, source
         self.known = functions(module)
+        self._made_before: dict[tuple[str, str, Config], Rule | None] = {}
 
     def missing(self, call: Operation, part: str) -> Exception:
         """The error for a call whose function lacks the rule for a mode."""
@@ -132,7 +133,10 @@ class Rules:
             return None
         names = named(function, attribute)
         if names is None:
-            return self._made(call, name, part, config)
+            key = (name, part, config)
+            if key not in self._made_before:
+                self._made_before[key] = self._made(call, name, part, config)
+            return self._made_before[key]
         rules = [self._rule(function, rule, part, call, config) for rule in names]
         for rule in rules:
             if _covers(rule, config):

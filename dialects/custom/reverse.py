@@ -42,13 +42,14 @@ class CustomCalls:
 
     def __init__(self, reverse: Reverse, rules: Rules, unread_return: Operation | None):
         self.reverse, self.rules, self.unread_return = reverse, rules, unread_return
-        self.plans: dict[Operation, Plan] = {}
+        #: By call, and by the sweep that makes it: a replay makes it again.
+        self.plans: dict[tuple[Operation, Sweep], Plan] = {}
 
     # the forward sweep ---------------------------------------------------------------------------------------------
     def forward(self, sweep: Sweep, call: Operation) -> None:
         """Emit the augmented primal of an active call."""
         b = sweep.b
-        plan = self.plans[call] = self._plan(call, sweep)
+        plan = self.plans[call, sweep] = self._plan(call, sweep)
         rule = plan.augment
         if rule is None:
             plan.after = sweep.copy_plain(call)
@@ -123,7 +124,8 @@ class CustomCalls:
     # the reverse sweep ---------------------------------------------------------------------------------------------
     def reverse_call(self, call: Operation, scope: ReverseScope) -> None:
         """Emit the reverse rule of an active call."""
-        reverse, activity, plan = self.reverse, self.reverse.activity, self.plans[call]
+        reverse, activity = self.reverse, self.reverse.activity
+        plan = self.plans[call, scope.frame.sweep]
         cotangents = [None if is_memref(r.type) else reverse.take(r) for r in call.results]
         memory = [*writes(call), *(r for r in call.results if is_memref(r.type))]
         if all(c is None for c in cotangents) and not any(activity.memory(m) for m in memory):

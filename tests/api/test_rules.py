@@ -915,3 +915,49 @@ def test_what_rules_allocate_is_freed() -> None:
     for _ in range(5):
         run()
     assert kept_memory() - before < x.nbytes
+
+
+def nested_body(kernel):
+    @dsl.kernel
+    def program(x, n):
+        t = 0.0
+        for i in range(len(x)):
+            v = x[i]
+            for _ in range(n):
+                v = v + kernel(v, t + 0.5)
+            x[i] = v * 0.25
+            t += v * v
+        return t
+
+    return program
+
+
+def test_a_loop_is_run_again_with_its_rules() -> None:
+    """The inner loop's tape lives in one iteration of the outer one: calls of functions of numbers are made again."""
+    seen = []
+    for kernel in (sine, plain_sine):
+        x, dx, *_ = vectors(13)
+        program = nested_body(kernel)
+        seen.append([*flat(autodiff(ReverseWithPrimal, program, Active, Duplicated(x, dx), Const(4))), *x, *dx])
+        shown = str(program.explain(Reverse, Active, Duplicated(x, dx), Const(4)))
+        assert "run again" in shown or "replay" in shown
+    np.testing.assert_allclose(*seen, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", [sine, plain_sine], ids=["rules", "none"])
+def test_in_a_grid_kernel(kernel: Any) -> None:
+    @dsl.kernel
+    def each(X, Y):
+        i = dsl.grid(1)
+        if i < len(X):
+            Y[i] = kernel(X[i], 2.0) * X[i]
+
+    @dsl.kernel
+    def launch(X, Y):
+        each[(len(X) + 31) // 32, 32](X, Y)
+
+    X, Y, dX, dY = np.linspace(0.0, 1.0, 40), np.zeros(40), np.zeros(40), np.ones(40)
+    autodiff(Reverse, launch, Const, Duplicated(X, dX), Duplicated(Y, dY))
+    np.testing.assert_allclose(dX, 2 * (np.sin(X) + X * np.cos(X)), rtol=1e-12)
+    autodiff(Forward, launch, Const, Duplicated(X, np.ones(40)), Duplicated(Y, dY))
+    np.testing.assert_allclose(dY, dX, rtol=1e-12)

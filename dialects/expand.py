@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
-from mlir.ir import Block, InsertionPoint, Operation, UnitAttr, Value
+from mlir.ir import Block, InsertionPoint, Operation, Type, UnitAttr, Value
 
 from . import reasons
 from .activity import Activity
@@ -16,12 +17,14 @@ from .custom.reverse import CustomCalls
 from .findings import Findings
 from .forward import Forward
 from .holomorphic import conjugate, refuse_others
-from .lanes import refuse_complex
 from .request import Request
 from .reverse import Reverse
 from .structure import symbol
 from .sweep import Frame, Sweep
 from .unknown import refuse_unknown
+
+#: What is done to a cotangent, of a value of a type, where it comes in or goes out.
+Turn: TypeAlias = Callable[[Value, Type], Value]
 
 
 def derivative(declaration: Operation, request: Request, function: Operation, custom: Rules) -> Findings:
@@ -32,8 +35,6 @@ def derivative(declaration: Operation, request: Request, function: Operation, cu
     entry = function.regions[0].blocks[0]
     activity = Activity(function, request.activity, request.returns)
     refuse_unknown(activity)
-    if request.width > 1:
-        refuse_complex(activity)
     if request.holomorphic:
         refuse_others(activity)
     builder = Builder(InsertionPoint(declaration), function.location)
@@ -108,22 +109,22 @@ def _reverse(
     returned = list(operations(entry)[-1].operands)
     results = sweep.values(returned) if request.primal else []
     root = reverse.root(sweep, block)
-    turned: Callable[[Value], Value] = partial(conjugate, builder) if request.holomorphic else (lambda value: value)
+    turned: Turn = partial(conjugate, builder) if request.holomorphic else (lambda value, type_: value)
     moving = [a for a, kind in zip(entry.arguments, request.activity, strict=True) if kind.startswith("duplicated")]
     shadows = [shadow for argument in moving for shadow in sweep.shadows[argument]]
     for shadow in shadows:
-        turned(shadow)
+        turned(shadow, shadow.type)
     for value, kind in zip(returned, request.returns, strict=True):
         if kind == "active":
-            reverse.add(value, turned(seeds.pop(0)))
+            reverse.add(value, turned(seeds.pop(0), value.type))
         elif kind != "const":
-            reverse.seed_memory(value, [seeds.pop(0) for _ in range(request.width)], root)
+            reverse.seed_memory(value, [turned(seeds.pop(0), value.type) for _ in range(request.width)], root)
     reverse.block(root)
     for argument, kind in zip(entry.arguments, request.activity, strict=True):
         if kind == "active":
-            results.append(turned(reverse.take_or_zero(argument)))
+            results.append(turned(reverse.take_or_zero(argument), argument.type))
     for shadow in shadows:
-        turned(shadow)
+        turned(shadow, shadow.type)
     builder.op("func.return", results)
     for recorded in reverse.taped:
         operation(recorded.storage.owner).attributes["autodiff.tape"] = UnitAttr.get()

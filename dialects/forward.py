@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from mlir.ir import IntegerAttr, Operation, Type, Value
 
-from . import rules
+from . import lanes, rules
 from .activity import STOPS
 from .augment import Augmenter
 from .builder import is_memref
@@ -79,9 +79,13 @@ class Forward(Augmenter):
             raise no_rule(op)
         leaf = lambda kind, i: (new.operands if kind == "x" else new.results)[i]  # noqa: E731
         moving = [self.tangent.get(o) for o in op.operands]
-        with self.b.ip:
-            types = [r.type for r in op.results]
-            made = rule.forward(leaf, moving, types, self.b.loc, strong_zero=self.strong_zero)
+        types = [r.type for r in op.results]
+
+        def apply(tangents: list[Value | None]) -> list[Value | None]:
+            with self.b.ip:
+                return rule.forward(leaf, tangents, types, self.b.loc, strong_zero=self.strong_zero)
+
+        made = lanes.each(self.b, op, self.width, moving, [o.type for o in op.operands], apply)
         for result, tangent in zip(op.results, made, strict=True):
             if tangent is not None and self.activity.value(result):
                 self.tangent[result] = tangent
@@ -170,14 +174,13 @@ class Forward(Augmenter):
         if IntegerAttr(op.attributes["kind"]).value != 0:
             raise refuse(op, f"no derivative for memref.atomic_rmw of this kind ({op.attributes['kind']})", "use addf")
         for k, memref in enumerate(self.shadow(op.operands[1])):
-            tangent = self.tangents.lane(self.tangent_or_zero(op.operands[0]), k)
+            tangent = self.tangents.lane(self.tangent_or_zero(op.operands[0]), k, op.operands[0].type)
             operands = [tangent, memref, *list(new.operands)[2:]]
             old = self.b.op("memref.atomic_rmw", operands, [op.results[0].type], attributes_of(op))
             if self.activity.value(op.results[0]):
                 if self.width != 1:
                     raise refuse(op, "the value of an atomic is used in a batched derivative", "use width 1")
                 self.tangent[op.results[0]] = old.results[0]
-
 
     def copy_gpu_shuffle(self, op: Operation) -> None:
         new = Augmenter.copy(self, op)
@@ -186,7 +189,7 @@ class Forward(Augmenter):
             rest = list(new.operands)[1:]
             parts = []
             for k in range(self.width):
-                operands = [self.tangents.lane(tangent, k), *rest]
+                operands = [self.tangents.lane(tangent, k, op.operands[0].type), *rest]
                 types = [r.type for r in op.results]
                 parts.append(self.b.op("gpu.shuffle", operands, types, attributes_of(op)).results[0])
             whole = parts[0] if self.width == 1 else self.b.value("vector.from_elements", parts, tangent.type)

@@ -18,6 +18,7 @@ from . import rules
 from .activity import Activity
 from .builder import Builder, is_memref, walk
 from .errors import refuse
+from .lanes import joined, lane
 
 
 def refuse_others(activity: Activity) -> None:
@@ -44,15 +45,19 @@ def is_complex(type_: Type) -> bool:
     return isinstance(type_, ComplexType)
 
 
-def conjugate(b: Builder, value: Value) -> Value:
-    """The conjugate of a complex number; of a memref of them, which is changed in place; anything else itself."""
-    if not is_complex(value.type):
+def conjugate(b: Builder, value: Value, primal: Type) -> Value:
+    """The conjugate of a cotangent of a value of type `primal`; memory is changed in place. Of what is not complex,
+    that itself.
+    """
+    if not is_complex(primal):
         return value
-    if not is_memref(value.type):
-        return b.value("complex.conj", [value], value.type)
+    if not is_memref(primal):
+        width = 1 if value.type == primal else value.type.shape[0]
+        return joined(b, [b.value("complex.conj", [lane(b, value, k, primal)], primal) for k in range(width)])
+    element = MemRefType(primal).element_type
 
     def turn(indices: list[Value]) -> None:
-        b.store(conjugate(b, b.load(value, indices)), value, indices)
+        b.store(conjugate(b, b.load(value, indices), element), value, indices)
 
     b.for_each(value, turn)
     return value

@@ -91,7 +91,9 @@ class LaunchAdjoints:
             for value, cell in zip(captures, cells, strict=True):
                 total = self.take(value)
                 if total is not None:
-                    parts += [(self.tangents.lane(total, k), cell, [self.b.index(k)]) for k in range(self.width)]
+                    parts += [
+                        (self.tangents.lane(total, k, value.type), cell, [self.b.index(k)]) for k in range(self.width)
+                    ]
             for (memref, at), own in self.sums.items():
                 parts.append((self.b.load(own, []), memref, list(at)))
             self._sum(parts)
@@ -162,7 +164,7 @@ class LaunchAdjoints:
         if not is_float(element):
             raise refuse(op, f"threads may add to the same cell of an array of {element}", how.reason)
         for k, target in enumerate(shadow):
-            part = self.tangents.lane(cotangent, k)
+            part = self.tangents.lane(cotangent, k, element)
             if how.kind == "one":
                 own = self._own_sum(target, tuple(at), scope)
                 self.b.store(self.b.add(self.b.load(own, []), part), own, [])
@@ -193,7 +195,7 @@ class LaunchAdjoints:
             return
         offset, width = (self.lookup(v, scope) for v in list(op.operands)[1:])
         mode = shuffle_mode(op)
-        lanes = [self.tangents.lane(cotangent, k) for k in range(self.width)]
+        lanes = [self.tangents.lane(cotangent, k, op.results[0].type) for k in range(self.width)]
         back = [self._shuffle_back(mode, lane, offset, width) for lane in lanes]
         self.add(op.operands[0], back[0] if self.width == 1 else self._vector(back, cotangent.type))
 

@@ -14,7 +14,7 @@ its tangent is returned)). Unit attributes: `autodiff.primal` (the primal result
 Arguments: for each of f's arguments the primal, then if duplicated its tangent (forward, scalar) or shadow (memref; W
 of them); in reverse a seed for each active result behind. Results: the primal ones if asked for; then in reverse the
 gradient of each active argument, in forward the tangent of each duplicated result. With W > 1 a scalar's tangent,
-seed or gradient is a `vector<Wx..>`.
+seed or gradient is a `vector<Wx..>`, that of a complex number a `vector<Wx2x..>`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from mlir.ir import (
     StringAttr,
     Type,
     TypeAttr,
-    VectorType,
 )
 
 from .builder import is_differentiable, is_memref, operations
 from .errors import refuse
+from .lanes import wide
 
 MODES = ("forward", "reverse")
 ACTIVITIES = {
@@ -179,11 +179,7 @@ class Request:
     def tangent_types(self, type_: Type) -> list[Type]:
         if is_memref(type_):
             return [type_] * self.width
-        if self.width == 1:
-            return [type_]
-        if isinstance(type_, VectorType):
-            return [VectorType.get([self.width, *type_.shape], type_.element_type)]
-        return [VectorType.get([self.width], type_)]
+        return [wide(type_, self.width)]
 
 
 def _strings(op: Operation, name: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlir.ir import Block, BlockArgument, Operation, Value
 
-from . import rules
+from . import lanes, rules
 from .activity import STOPS, Activity, captured_active
 from .adjoint_memory import MemoryAdjoints
 from .augment import yielded
@@ -160,11 +160,15 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
         }
         olds = [(op.operands if kind == "x" else op.results)[k] for kind, k in leaves]
         values = dict(zip(leaves, lookup_all(self, olds, scope), strict=True))
-        with self.b.ip:
-            types = [o.type for o in op.operands]
-            given = rule.reverse(
-                lambda kind, k: values[kind, k], cotangents, types, wanted, self.b.loc, strong_zero=self.strong_zero
-            )
+        types = [o.type for o in op.operands]
+
+        def apply(given: list[Value | None]) -> list[Value | None]:
+            with self.b.ip:
+                return rule.reverse(
+                    lambda kind, k: values[kind, k], given, types, wanted, self.b.loc, strong_zero=self.strong_zero
+                )
+
+        given = lanes.each(self.b, op, self.width, cotangents, [r.type for r in op.results], apply)
         for operand, cotangent in zip(op.operands, given, strict=True):
             self.add(operand, cotangent)
 

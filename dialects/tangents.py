@@ -1,6 +1,7 @@
 """What a tangent (or cotangent) of a value looks like for a given width, and access to shadow memory.
 
-Width 1: a scalar's tangent has the scalar's type. Width W: `vector<WxT>`, one lane a direction, in registers. The
+Width 1: a scalar's tangent has the scalar's type. Width W: `vector<WxT>`, one lane a direction, in registers (of
+complex numbers pairs of lanes, see lanes.py). The
 shadow of a memref is W memrefs of the primal's own type, one a direction, so that each is an ordinary array of the
 user's.
 """
@@ -9,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlir.ir import DenseI64ArrayAttr, MemRefType, Type, Value, VectorType
+from mlir.ir import MemRefType, Type, Value
 
 from .builder import Builder
+from .lanes import joined, lane, wide
 
 Shadow = tuple[Value, ...]
 
@@ -23,11 +25,7 @@ class Tangents:
         self.b, self.width = builder, width
 
     def type(self, primal: Type) -> Type:
-        if self.width == 1:
-            return primal
-        if isinstance(primal, VectorType):
-            return VectorType.get([self.width, *primal.shape], primal.element_type)
-        return VectorType.get([self.width], primal)
+        return wide(primal, self.width)
 
     def zero(self, primal: Type) -> Value:
         return self.b.zero(self.type(primal))
@@ -37,28 +35,15 @@ class Tangents:
 
     def join(self, parts: Sequence[Value]) -> Value:
         """One tangent of what it is in each direction."""
-        if self.width == 1:
-            return parts[0]
-        vector = self.zero(parts[0].type)
-        for lane, part in enumerate(parts):
-            vector = self.b.value("vector.insert", [part, vector], vector.type, _position(lane))
-        return vector
+        return joined(self.b, parts)
 
     def store(self, tangent: Value | None, shadow: Shadow, indices: Sequence[Value]) -> None:
         """Store `tangent` (None: zero)."""
         element = MemRefType(shadow[0].type).element_type
-        for lane, memref in enumerate(shadow):
-            part = self.b.zero(element) if tangent is None else self.lane(tangent, lane)
+        for k, memref in enumerate(shadow):
+            part = self.b.zero(element) if tangent is None else self.lane(tangent, k, element)
             self.b.store(part, memref, indices)
 
-    def lane(self, tangent: Value, lane: int) -> Value:
-        if self.width == 1:
-            return tangent
-        vector = VectorType(tangent.type)
-        shape = list(vector.shape)[1:]
-        part = VectorType.get(shape, vector.element_type) if shape else vector.element_type
-        return self.b.value("vector.extract", [tangent], part, _position(lane))
-
-
-def _position(lane: int) -> dict[str, DenseI64ArrayAttr]:
-    return {"static_position": DenseI64ArrayAttr.get([lane])}
+    def lane(self, tangent: Value, k: int, primal: Type) -> Value:
+        """The tangent, of a value of type `primal`, in one direction."""
+        return lane(self.b, tangent, k, primal)

@@ -397,12 +397,6 @@ def _duplicated(kernel: Kernel, mode: Mode, argument: Argument) -> None:
             f"{argument} holds complex numbers: their gradient is ambiguous",
             "use dsl.ReverseHolomorphic for d/dz, or hold real and imaginary part as two floats",
         )
-    if annotation in BATCHES and any(_kind(leaf) == "c" for leaf in continuous):
-        _refuse_activity(
-            kernel,
-            f"{argument} holds complex numbers: they have no derivatives in several directions at once",
-            "call once for each shadow, with Duplicated",
-        )
     for lane, shadow in enumerate(argument.shadows):
         _shadow(kernel, argument, lane, argument.name, type_, shadow)
 

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 
 from mlir import ir
 
+from dialects.builder import Builder
+from dialects.lanes import joined, lane, wide
+
 from . import types
 from .request import Leaf, Request, is_continuous
 
@@ -50,7 +53,7 @@ def add(
                 given += _tangents(type_, width)
         own = len(outputs) - len(writebacks)
         kinds = list(zip(outputs, result_activities, strict=True))
-        ones = [_wide(t, n) for t, kind in kinds[:own] if reverse and kind != "const" for t, n in _tangents(t, width)]
+        ones = [one for t, kind in kinds[:own] if reverse and kind != "const" for one in _tangents(t, width)]
         passed = [(t, width) for t, kind in kinds[own:] if reverse and kind == "active"]
         cell = [(inputs[-1], 1)] if error else []
 
@@ -79,9 +82,9 @@ def add(
             if changeable is not None:
                 attributes["autodiff.overwritten"] = ir.DenseI64ArrayAttr.get(changeable)
         name = _fresh(module, f"{callee}.{request.mode.kind}")
-        given_types = [_wide(t, n) for t, n in given + cell]
-        result_types = [_wide(t, n) for t, n in results]
-        _declare(name, [*given_types, *ones, *(_wide(t, n) for t, n in passed)], result_types, "private", attributes)
+        given_types = [wide(t, n) for t, n in given + cell + ones + passed]
+        result_types = [wide(t, n) for t, n in results]
+        _declare(name, given_types, result_types, "private", attributes)
         if request.mode.split:
             return name  # of it become two functions, see dsl.halves
         entry = _fresh(module, ENTRY)
@@ -93,11 +96,11 @@ def add(
         )
         with ir.InsertionPoint(block):
             arguments = iter(block.arguments)
-            operands = [_joined(arguments, t, n) for t, n in given]
-            moved = [_joined(arguments, t, n) for t, n in passed]
-            operands += [*arguments, *map(one_of, ones), *moved]
+            operands = [_joined(arguments, n) for _, n in given]
+            moved = [_joined(arguments, n) for _, n in passed]
+            operands += [*arguments, *(joined(builder(), [one_of(t)] * n) for t, n in ones), *moved]
             call = ir.Operation.create("func.call", result_types, operands, {"callee": ir.FlatSymbolRefAttr.get(name)})
-            returned = [v for value, (_, n) in zip(call.results, results) for v in _apart(value, n)]
+            returned = [v for value, (t, n) in zip(call.results, results) for v in _apart(value, n, t)]
             ir.Operation.create("func.return", [], returned)
     return entry
 
@@ -107,29 +110,19 @@ def _tangents(type_: ir.Type, width: int) -> list[tuple[ir.Type, int]]:
     return [(type_, 1)] * width if isinstance(type_, ir.MemRefType) else [(type_, width)]
 
 
-def _wide(type_: ir.Type, lanes: int) -> ir.Type:
-    return ir.VectorType.get([lanes], type_) if lanes > 1 else type_
+def builder() -> Builder:
+    """The engine's hand on MLIR, at the present insertion point."""
+    return Builder(ir.InsertionPoint.current, ir.Location.current)
 
 
-def _joined(arguments: Iterator[ir.Value], type_: ir.Type, lanes: int) -> ir.Value:
-    """The next arguments as one value: the entry takes the lanes of a vector one by one."""
-    taken = [next(arguments) for _ in range(lanes)]
-    if lanes == 1:
-        return taken[0]
-    return ir.Operation.create("vector.from_elements", [_wide(type_, lanes)], taken).result
+def _joined(arguments: Iterator[ir.Value], lanes: int) -> ir.Value:
+    """The next arguments as one value: the entry takes tangents in several directions one by one."""
+    return joined(builder(), [next(arguments) for _ in range(lanes)])
 
 
-def _apart(value: ir.Value, lanes: int) -> list[ir.Value]:
-    """The lanes of a result."""
-    if lanes == 1:
-        return [value]
-    element = ir.VectorType(value.type).element_type
-    return [
-        ir.Operation.create(
-            "vector.extract", [element], [value], {"static_position": ir.DenseI64ArrayAttr.get([lane])}
-        ).result
-        for lane in range(lanes)
-    ]
+def _apart(value: ir.Value, lanes: int, type_: ir.Type) -> list[ir.Value]:
+    """The lanes of a result, the tangent of a value of this type."""
+    return [lane(builder(), value, k, type_) for k in range(lanes)]
 
 
 def asks(module: ir.Module) -> bool:
@@ -146,14 +139,12 @@ def _overwritten(request: Request, leaf: Leaf) -> str:
 
 
 def one_of(type_: ir.Type) -> ir.Value:
-    """The number 1 of a float or complex type, or a vector of such."""
+    """The number 1 of a float or complex type."""
     if isinstance(type_, ir.ComplexType):
         parts = [ir.FloatAttr.get(type_.element_type, x) for x in (1.0, 0.0)]
         attributes = {"value": ir.ArrayAttr.get(parts)}
         return ir.Operation.create("complex.constant", [type_], attributes=attributes).result
-    one = ir.FloatAttr.get(ir.VectorType(type_).element_type if isinstance(type_, ir.VectorType) else type_, 1.0)
-    value = ir.DenseElementsAttr.get_splat(type_, one) if isinstance(type_, ir.VectorType) else one
-    return ir.Operation.create("arith.constant", [type_], attributes={"value": value}).result
+    return ir.Operation.create("arith.constant", [type_], attributes={"value": ir.FloatAttr.get(type_, 1.0)}).result
 
 
 def _declare(

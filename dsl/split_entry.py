@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlir import ir
 
+from dialects.lanes import narrow
 from dialects.tape_memory import element_bytes
 
 from .derivative import ENTRY, _apart, _declare, _fresh, _function, _joined, _types
@@ -27,9 +28,9 @@ def pullback(module: ir.Module, callee: str, request: Request, seeds: int, tape:
     lanes = [
         width if first <= k < len(inputs) - tape and isinstance(t, ir.VectorType) else 1 for k, t in enumerate(inputs)
     ]
-    given = [(_lane(t, n), n) for t, n in zip(inputs, lanes)]
+    given = [(narrow(t) if n > 1 else t, n) for t, n in zip(inputs, lanes)]
     own = given[: first - len(cell)] + given[first:]
-    results_apart = [_lane(t, width) for t in results for _ in range(width)]
+    results_apart = [narrow(t) if width > 1 else t for t in results for _ in range(width)]
     with ir.InsertionPoint(module.body):
         entry = _fresh(module, ENTRY)
         types = [t for t, n in own for _ in range(n)] + cell
@@ -37,15 +38,16 @@ def pullback(module: ir.Module, callee: str, request: Request, seeds: int, tape:
         block = function.regions[0].blocks.append(*types, arg_locs=[ir.Location.unknown()] * len(types))
         with ir.InsertionPoint(block):
             arguments = iter(block.arguments)
-            operands = [_joined(arguments, t, n) for t, n in own]
+            operands = [_joined(arguments, n) for _, n in own]
             operands[first - len(cell) : first - len(cell)] = arguments
             call = ir.Operation.create("func.call", results, operands, {"callee": ir.FlatSymbolRefAttr.get(callee)})
-            ir.Operation.create("func.return", [], [lane for value in call.results for lane in _apart(value, width)])
+            returned = [
+                v
+                for value in call.results
+                for v in _apart(value, width, narrow(value.type) if width > 1 else value.type)
+            ]
+            ir.Operation.create("func.return", [], returned)
     return entry
-
-
-def _lane(type_: ir.Type, width: int) -> ir.Type:
-    return ir.VectorType(type_).element_type if width > 1 else type_
 
 
 def part(text: str) -> TapePart:

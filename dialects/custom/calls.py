@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlir.ir import FlatSymbolRefAttr, Operation, Value
+from mlir.ir import FlatSymbolRefAttr, Operation, Type, Value
 
 from ..activity import Activity
 from ..builder import Builder, is_memref, operation
@@ -60,8 +60,8 @@ def of_lane(values: Shadow, rule: Rule, lane: int) -> list[Value]:
     return list(values) if rule.width == len(values) else [values[lane]]
 
 
-def scalar_of_lane(tangents: Tangents, tangent: Value, rule: Rule, lane: int) -> Value:
-    return tangent if rule.width == tangents.width else tangents.lane(tangent, lane)
+def scalar_of_lane(tangents: Tangents, tangent: Value, rule: Rule, lane: int, primal: Type) -> Value:
+    return tangent if rule.width == tangents.width else tangents.lane(tangent, lane, primal)
 
 
 def joined(tangents: Tangents, parts: Sequence[Value], rule: Rule) -> Value:

@@ -47,7 +47,7 @@ def _arguments(forward: Forward, call: Operation, rule: Rule, lane: int) -> list
             shadow = forward.shadow(old) if forward.activity.memory(old) else None
             found += of_lane(shadows(forward.b, shadow, primal, forward.width), rule, lane)
         else:
-            found.append(scalar_of_lane(forward.tangents, forward.tangent_or_zero(old), rule, lane))
+            found.append(scalar_of_lane(forward.tangents, forward.tangent_or_zero(old), rule, lane, old.type))
     return found
 
 

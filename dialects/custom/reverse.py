@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlir.ir import InsertionPoint, Operation, UnitAttr, Value
+from mlir.ir import InsertionPoint, Operation, Type, UnitAttr, Value
 
 from ..builder import is_memref
 from ..tangents import Shadow
@@ -162,11 +162,12 @@ class _Part:
     primal: list[Value]
     shadow: Shadow = ()
     cotangent: Value | None = None
+    type: Type | None = None  # of what has the cotangent
 
     def of(self, rule: Rule, lane: int, reverse: Reverse) -> list[Value]:
         beside = of_lane(self.shadow, rule, lane) if self.shadow else []
-        if self.cotangent is not None:
-            beside = [scalar_of_lane(reverse.tangents, self.cotangent, rule, lane)]
+        if self.cotangent is not None and self.type is not None:
+            beside = [scalar_of_lane(reverse.tangents, self.cotangent, rule, lane, self.type)]
         return [*self.primal, *beside]
 
 
@@ -190,7 +191,7 @@ class _Given:
             return self._memory(old, True)
         self.position += 1
         zero = self.reverse.tangents.zero(old.type) if cotangent is None else cotangent
-        return _Part([], cotangent=zero)
+        return _Part([], cotangent=zero, type=old.type)
 
     def tape(self, k: int) -> list[Value]:
         return [self._taped(("tape", k, i), v, "tape") for i, v in enumerate(self.plan.tapes[k])]

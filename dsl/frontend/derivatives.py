@@ -13,9 +13,12 @@ from typing import Any, NoReturn
 
 from mlir import ir
 
+from dialects.lanes import joined, narrow, wide
+from dialects.lanes import lane as one_lane
+
 from .. import errors, types
 from ..annotations import Active, Annotation, Const
-from ..derivative import one_of
+from ..derivative import builder, one_of
 from ..modes import Mode
 from ..request import BATCHES, MIXED, SHADOWED, activity, is_continuous, result_activity
 from . import scalars
@@ -313,8 +316,7 @@ class _Call:
             if kind.startswith("duplicated"):
                 beside = [shadow[k] for shadow in shadows]
                 if isinstance(leaf, types.Scalar) and self.width > 1:
-                    wide = ir.VectorType.get([self.width], beside[0].type)
-                    beside = [ir.Operation.create("vector.from_elements", [wide], beside).result]
+                    beside = [joined(builder(), beside)]
                 found += beside
         return found
 
@@ -328,10 +330,10 @@ class _Call:
     def _tangent_types(self, type_: ir.Type) -> list[ir.Type]:
         if isinstance(type_, ir.MemRefType):
             return [type_] * self.width
-        return [ir.VectorType.get([self.width], type_) if self.width > 1 else type_]
+        return [wide(type_, self.width)]
 
     def _ones(self, type_: ir.Type) -> ir.Value:
-        return one_of(ir.VectorType.get([self.width], type_) if self.width > 1 else type_)
+        return joined(builder(), [one_of(type_)] * self.width)
 
     def _lanes(self, found: Iterator[ir.Value], count: int) -> list[Iterator[ir.Value]]:
         """The next `count` tangents or gradients, for each lane."""
@@ -343,10 +345,8 @@ class _Call:
                     lane.append(value)
                     value = next(found) if lane is not lanes[-1] else value
                 continue
-            element = ir.VectorType(value.type).element_type
             for k, lane in enumerate(lanes):
-                position = {"static_position": ir.DenseI64ArrayAttr.get([k])}
-                lane.append(ir.Operation.create("vector.extract", [element], [value], position).result)
+                lane.append(one_lane(builder(), value, k, narrow(value.type)))
         return [iter(lane) for lane in lanes]
 
     def _gradients(self, found: Iterator[ir.Value]) -> Value:

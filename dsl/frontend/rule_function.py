@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from mlir import ir
 
 from dialects.custom.resolve import Made
+from dialects.lanes import joined, narrow, wide
+from dialects.lanes import lane as one_lane
 
 from .. import errors, types
 from .. import rules as given
 from ..annotations import Active, Annotation, Const, Duplicated
+from ..derivative import builder
 from ..request import is_continuous
 from . import creation
 from .constants import literal
@@ -99,7 +102,7 @@ class RuleFunction:
         """The types of the tangent or shadows beside a value."""
         if isinstance(type_, ir.MemRefType):
             return [type_] * self.width
-        return [ir.VectorType.get([self.width], type_) if self.width > 1 else type_]
+        return [wide(type_, self.width)]
 
     def _inputs(self) -> list[ir.Type]:
         found: list[ir.Type] = []
@@ -185,16 +188,11 @@ class RuleFunction:
         """The tangents that a vector holds."""
         if self.width == 1:
             return [value]
-        element = ir.VectorType(value.type).element_type
-        position = [{"static_position": ir.DenseI64ArrayAttr.get([lane])} for lane in range(self.width)]
-        return [ir.Operation.create("vector.extract", [element], [value], where).result for where in position]
+        return [one_lane(builder(), value, k, narrow(value.type)) for k in range(self.width)]
 
     def joined(self, lanes: Sequence[ir.Value]) -> ir.Value:
         """One value of the tangents in each direction."""
-        if self.width == 1:
-            return lanes[0]
-        wide = ir.VectorType.get([self.width], lanes[0].type)
-        return ir.Operation.create("vector.from_elements", [wide], list(lanes)).result
+        return joined(builder(), lanes)
 
     # --- the user's rule
 

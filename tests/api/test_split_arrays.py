@@ -27,6 +27,7 @@ from dsl import (
     tape_type,
 )
 from dsl.errors import ActivityError, ArgumentError
+from dsl.modes import Mode
 
 from .test_split import _allocated
 
@@ -388,6 +389,25 @@ def test_a_returned_array_in_a_batch() -> None:
     rows = jacobian(pairs, X, 0.7)
     np.testing.assert_allclose(shadows, [rows[1], 2 * rows[3]], rtol=1e-6, atol=1e-9)
     assert da == pytest.approx((pairs(X, 1.0)[1], 2 * pairs(X, 1.0)[3]))
+
+
+def test_holomorphic_in_two_calls() -> None:
+    """d/dz of a returned array, by the seed in its shadow."""
+
+    def squares(z):
+        y = dsl.zeros(len(z), np.complex128)
+        for i in range(len(z)):
+            y[i] = z[i] * z[i] * z[0]
+        return y
+
+    mode = Mode("reverse", split=True, holomorphic=True)
+    z, dz = np.array([1.0 + 2j, 0.5 - 1j]), np.zeros(2, complex)
+    fwd, rev = autodiff_thunk(mode, squares, Duplicated, Duplicated(z, dz))
+    tape, _, shadow = fwd(Const(squares), Duplicated(z, dz))
+    shadow[:] = (1.0 + 1j, 2j)
+    rev(Const(squares), Duplicated(z, dz), tape)
+    seed = np.array([1.0 + 1j, 2j])
+    np.testing.assert_allclose(dz, [seed[0] * 3 * z[0] ** 2 + seed[1] * z[1] ** 2, seed[1] * 2 * z[1] * z[0]])
 
 
 def test_the_tape_type_names_the_list_of_blocks() -> None:

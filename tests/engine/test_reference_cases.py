@@ -100,6 +100,54 @@ def test_arrays(function: str, point: list[float], value: float, gradient: list[
         np.testing.assert_allclose(forward(np.array(point), tangent), [value, partial], rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize(("function", "point", "value", "gradient"), ARRAYS)
+def test_width_and_second_order(function: str, point: list[float], value: float, gradient: list[float]) -> None:
+    """Two tangents at once, of the function, and of its gradient: two products with the Hessian."""
+    m, moving = array_type(function), ["duplicated"]
+    wide = PRIMAL.replace(", autodiff.public", "") + ", autodiff.width = 2 : i64"
+    text = (
+        FILE.read_text()
+        + requests(function, array=m)
+        + request("wide", "forward", function, f"({m}, {m}, {m}) -> (f64, vector<2xf64>)", moving, moving, wide)
+        + request(
+            "hessian",
+            "forward",
+            "rev",
+            f"({', '.join([m] * 6)}, f64) -> f64",
+            ["duplicated", "duplicated", "const"],
+            ["const"],
+            ", autodiff.primal, autodiff.public, autodiff.width = 2 : i64",
+        )
+        + f"""
+func.func @entry(%x: {m}, %a: {m}, %b: {m}) -> (f64, f64, f64) {{
+  %r, %t = func.call @wide(%x, %a, %b) : ({m}, {m}, {m}) -> (f64, vector<2xf64>)
+  %p = vector.extract %t[0] : f64 from vector<2xf64>
+  %q = vector.extract %t[1] : f64 from vector<2xf64>
+  return %r, %p, %q : f64, f64, f64
+}}"""
+    )
+    made = differentiate(text)
+    n = len(point)
+    directions = np.random.default_rng(1).uniform(-1, 1, (2, n))
+    found = Compiled(made, "entry", 3)(np.array(point), *directions.copy())
+    np.testing.assert_allclose(found, [value, *(directions @ gradient)], rtol=1e-8, atol=1e-9)
+
+    shadows, products = np.zeros(n), np.zeros((2, n))
+    Compiled(made, "hessian", 1)(np.array(point), *directions.copy(), shadows, *products, 1.0)
+    np.testing.assert_allclose(shadows, gradient, rtol=1e-8, atol=1e-9)
+    reverse = Compiled(made, "rev", 1)
+
+    def gradient_at(x: np.ndarray) -> np.ndarray:
+        shadow = np.zeros(n)
+        reverse(x.copy(), shadow, 1.0)
+        return shadow
+
+    for direction, product in zip(directions, products, strict=True):
+        step = 1e-5 * direction
+        expected = (gradient_at(point + step) - gradient_at(point - step)) / 2e-5
+        np.testing.assert_allclose(product, expected, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize(("function", "point", "value", "gradient"), [SCALARS[8], ARRAYS[1], ARRAYS[3]])
 def test_dsl_opt(function: str, point: list[float], value: float, gradient: list[float], tmp_path: Path) -> None:
     """The same numbers from the command line."""

@@ -7,7 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dsl import Active, Const, Duplicated, ReverseSplitNoPrimal, ReverseWithPrimal, autodiff, autodiff_thunk
+from dsl import (
+    Active,
+    Const,
+    Duplicated,
+    Forward,
+    ReverseSplitNoPrimal,
+    ReverseSplitWithPrimal,
+    ReverseWithPrimal,
+    autodiff,
+    autodiff_thunk,
+)
 from tests.generator.check import load
 from tests.generator.dual import is_float
 from tests.generator.modes import copies
@@ -54,3 +64,36 @@ def test_split_agrees_with_combined(seed: int) -> None:
     for one, other in zip(split_shadows, shadows, strict=True):
         if one is not None:
             np.testing.assert_allclose(one, other, **tolerance)
+
+
+@pytest.mark.parametrize("seed", [522, 538])
+def test_returned_arrays_agree_with_forward_mode(seed: int) -> None:
+    """The dot-product identity, with seeds in the shadow of the result and in those of all arrays."""
+    program = make_program(seed)
+    arguments = program.arguments(0)
+    kernel = getattr(load(program, 0), ENTRY)
+    rng = np.random.default_rng(seed)
+
+    def like(value: Any) -> Any:
+        made = rng.uniform(-1, 1, np.shape(value))
+        return made.astype(value.dtype) if isinstance(value, np.ndarray) else float(made)
+
+    tangents = [like(v) if p.active else None for p, v in zip(program.params, arguments, strict=True)]
+    moved = _annotated(program, copies(arguments), copies(tangents))
+    moved = [Duplicated(a.val, t) if type(a) is Active else a for a, t in zip(moved, tangents, strict=True)]
+    (tangent,) = autodiff(Forward, kernel, Duplicated, *moved)
+
+    shadows = [np.zeros_like(t) if isinstance(t, np.ndarray) else None for t in tangents]
+    given = _annotated(program, copies(arguments), shadows)
+    fwd, rev = autodiff_thunk(ReverseSplitWithPrimal, kernel, Duplicated, *given)
+    tape, _, shadow = fwd(Const(kernel), *given)
+    seeds_ = [s if s is None else like(s) for s in (*shadows, shadow)]
+    for place, seed_ in zip((*shadows, shadow), seeds_, strict=True):
+        if place is not None:
+            place[...] = seed_
+    ((*gradients,),) = rev(Const(kernel), *given, tape)
+    ends = [m.dval if isinstance(m, Duplicated) and isinstance(m.dval, np.ndarray) else None for m in moved]
+    out = sum(float(np.sum(s * e)) for s, e in zip(seeds_, (*ends, tangent), strict=True) if s is not None)
+    found = [g if s is None else s for g, s in zip(gradients, shadows, strict=True)]
+    back = sum(float(np.sum(g * t)) for g, t in zip(found, tangents, strict=True) if t is not None)
+    assert back == pytest.approx(out, rel=1e-8 * program.precision)

@@ -33,7 +33,7 @@ CLASSES = {
     "cache": "ca cg cs lu cv wb wt",
     "evict": "L1::evict_normal L1::evict_unchanged L1::evict_first L1::evict_last L1::no_allocate",
     "prefetch": "L2::64B L2::128B L2::256B",
-    "lanes": "v2 v4",
+    "lanes": "v2 v4 v8",
 }
 
 

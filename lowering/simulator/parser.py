@@ -153,7 +153,8 @@ class _Builder:
             if child.data == "initial":
                 values += self.initial(child)
             elif child.data == "generic":
-                values.append(self.operand(child.children[0]))
+                name, offset = self.operand(child.children[0]), child.children[1]
+                values.append(Name(name.name, name.offset + (_integer(offset) if offset is not None else 0)))
             else:
                 values.append(self.operand(child))
         return values

@@ -123,6 +123,15 @@ PROGRAMS: dict[str, tuple[str, list[int]]] = {
         griddepcontrol.wait; prefetch.L1 [%x]; discard.global.L2 [%x+0], 128;""",
         [1],
     ),
+    "the widest vectors": (
+        """
+        .reg .b64 %d<4>; .reg .b32 %r<8>;
+        ld.global.v4.b64 {%d0, %d1, %d2, %d3}, [%x];
+        ld.global.v8.b32 {%r0, %r1, %r2, %r3, %r4, %r5, %r6, %r7}, [%x+32];
+        st.global.v4.b64 [%x+32], {%d0, %d1, %d2, %d3};
+        st.global.v8.b32 [%x], {%r7, %r6, %r5, %r4, %r3, %r2, %r1, %r0};""",
+        [15, 14, 13, 12, 11, 10, 9, 8, 0, 1, 2, 3, 4, 5, 6, 7],
+    ),
     "a way out": (".reg .pred %p; setp.ne.b64 %p, %x, 0; @%p exit; st.global.b32 [%x], 7;", [0]),
 }  # fmt: skip
 TABLES = """

@@ -205,3 +205,27 @@ NEWEST = [
 @pytest.mark.parametrize("c", [*CASES, *NEWEST], ids=str)
 def test_instruction(c):
     check(c)
+
+
+def test_multiply_add_rounds_once():
+    """Operands for which two roundings differ from one: found by construction, random ones hardly meet them."""
+    from lowering.simulator.arithmetic.exact import fma32, fma64
+
+    small = 2.0**-20
+    a, b = np.float32(2.0**-12 * (1 + small)), np.float32(2.0**-12 * (1 - small))
+    triples = [(a, b, np.float32(1 + 2.0**-23)), (a, -b, np.float32(-1 - 2.0**-23))]
+    tiny = np.float32(2.0**-140)
+    triples += [(np.float32(2.0**-75 * (1 + small)), np.float32(2.0**-75 * (1 - small)), tiny)]
+    triples += [(np.float32(1 + 2.0**-23), np.float32(1 - 2.0**-23), np.float32(-1))]
+    for x, y, z in triples:
+        got = fma32(*(np.array([v]) for v in (x, y, z)))[0]
+        assert got == exact_round(Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)), "f32")
+    naive = np.float32(np.float64(a) * np.float64(b) + np.float64(triples[0][2]))
+    assert naive != fma32(*(np.array([v]) for v in triples[0]))[0]
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(2, 500))
+    z = np.where(np.arange(500) % 2, -(x * y), rng.normal(size=500) * 2.0 ** rng.integers(-200, 60, 500))
+    with np.errstate(all="ignore"):
+        got = fma64(x, y, z)
+    for k in range(500):
+        assert got[k] == exact_round(Fraction(x[k]) * Fraction(y[k]) + Fraction(z[k]), "f64")

@@ -7,6 +7,7 @@
     k.ir("plan", dsl.Reverse, ...)                                 what the reverse sweep keeps on its tape
     k.ir("autodiff", dsl.Reverse, ...)                             the derivative, as MLIR
     k.ir("llvm", ...), k.ir("asm", ...)                            of the kernel, or with a mode of its derivative
+    k[blocks, threads].ir("ptx", ...)                              of what is launched, for an sm_80
 
 What comes out is a string: plain where it is written or compared, in colour where it is printed on a terminal or shown
 in a notebook.
@@ -95,6 +96,16 @@ def _asm(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> IRText:
     return IRText(cpu.assembly(*_compiled_from(_either(kernel, stage, args))), "gas")
 
 
+def _ptx(kernel: Kernel, stage: str, args: tuple[Any, ...]) -> IRText:
+    from . import driver
+    from .ahead import DEFAULT_CHIP
+    from .device import lowered
+
+    request = _either(kernel, stage, args)
+    program = lowered(driver.state_of(request.kernel), request, DEFAULT_CHIP)[0]
+    return IRText(program.ptx, "text")
+
+
 def _compiled_from(request: Request) -> tuple[str, str, Any]:
     """What the lowering is given for a request: the module, its entry, and the options."""
     from . import driver
@@ -112,6 +123,7 @@ _STAGES: dict[str, Callable[[Kernel, str, tuple[Any, ...]], IRText]] = {
     "autodiff": _autodiff,
     "llvm": _llvm,
     "asm": _asm,
+    "ptx": _ptx,
 }
 
 

@@ -16,6 +16,9 @@ from .syntax.loc import Loc
 from .syntax.source import Source, source_of
 
 if TYPE_CHECKING:
+    from lowering.nvptx.tools import Resources
+
+    from .ahead import Package
     from .constants import Watch
     from .explain import Explanation
     from .grids import Grid
@@ -136,7 +139,33 @@ class Kernel:
 
         return grid_for(self, count)
 
+    def compile(self, arg_types: tuple[Any, ...], target: str = "nvptx", chip: str = "sm_80") -> Package:
+        """The kernel, as one to be launched over a grid, for arguments of these types and a chip: PTX, and how to
+        launch it, which `.save(path)` writes for other hosts. Needs no GPU.
+        """
+        from .ahead import compile
+
+        return compile(self, arg_types, target, chip)
+
     # --- looking inside
+
+    def ptx(self, *arg_types: Any, chip: str = "sm_80") -> str:
+        """The PTX of the kernel, as one to be launched over a grid, for arguments of these types."""
+        from .ahead import ptx
+
+        return ptx(self, arg_types, chip)
+
+    def sass(self, *arg_types: Any, chip: str = "sm_80") -> str:
+        """Its machine code on a chip; CompileError where ptxas or nvdisasm is not installed."""
+        from .ahead import sass
+
+        return sass(self, arg_types, chip)
+
+    def resources(self, *arg_types: Any, chip: str = "sm_80") -> Resources:
+        """Registers, spills and shared memory that it takes on a chip; CompileError where ptxas is not installed."""
+        from .ahead import resources
+
+        return resources(self, arg_types, chip)
 
     def ir(self, stage: str = "mlir", *args: Any) -> str:
         """The kernel as text at one stage of compiling, for arguments of these types (or values that have them)."""

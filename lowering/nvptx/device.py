@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from mlir.ir import (
     Attribute,
+    BlockArgument,
     FlatSymbolRefAttr,
+    FunctionType,
     InsertionPoint,
     MemRefType,
     Module,
@@ -20,6 +22,7 @@ from mlir.ir import (
     SymbolTable,
     TypeAttr,
     UnitAttr,
+    Value,
 )
 from mlir.passmanager import PassManager
 
@@ -33,6 +36,7 @@ from .options import DeviceOptions
 from .parameters import Parameter
 
 CONTAINER = "kernels"
+_EXTENTS = 6  # operands of a launch before its arguments
 _SHARED = "#gpu.address_space<workgroup>"
 _CONTRACTIBLE = frozenset(("arith.addf", "arith.subf", "arith.mulf", "arith.negf"))
 _FLOATS = frozenset((*_CONTRACTIBLE, "arith.divf", "arith.remf"))
@@ -41,12 +45,14 @@ _PTX = re.compile(r'(?:assembly|bin|offload) = "((?:[^"\\]|\\.)*)"')
 
 
 class Kernel(NamedTuple):
-    """A kernel: its name in the PTX, its parameters, the bytes of shared memory that it declares, and its place."""
+    """A kernel: its name in the PTX, its parameters, the bytes of shared memory that it declares, and for each of its
+    arguments the number of the entry's argument that it is, if it is one.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     shared_bytes: int
-    place: tuple[str, int, int] | None
+    sources: tuple[int | None, ...]
 
 
 def outline(module: Module, options: DeviceOptions) -> dict[str, Kernel]:
@@ -60,6 +66,8 @@ def outline(module: Module, options: DeviceOptions) -> dict[str, Kernel]:
     _run(module, "canonicalize", "cse", "gpu-launch-sink-index-computations")
     text = str(module)
     store_as_bytes(module, text)
+    if "complex." in text:  # the C library's functions of complex numbers have no twins on the device
+        _run(module, "convert-complex-to-standard")
     expand(module, str(module))
     _run(module, "gpu-kernel-outlining")
     return _gather(module, names, options)
@@ -105,19 +113,46 @@ def _gather(module: Module, names: list[str], options: DeviceOptions) -> dict[st
         name = stem if stem not in kernels else f"{stem}_{len(kernels)}"
         SymbolTable.set_symbol_name(function, name)
         launch.attributes["kernel"] = Attribute.parse(f"@{CONTAINER}::@{name}")
-        kernels[name] = _prepare(target, function, name, options)
+        sources = _sort(function, launch)
+        kernels[name] = _prepare(target, function, name, sources, options)
     libdevice.use(target)
     return kernels
 
 
-def _prepare(container: Operation, function: Operation, name: str, options: DeviceOptions) -> Kernel:
-    place = position(function.location)
+def _sort(function: Operation, launch: Operation) -> tuple[int | None, ...]:
+    """Put the arguments in the order of the host function's; returns which of those each of them is."""
+    operands = list(launch.operands)[_EXTENTS:]
+    numbers = [_number(value) for value in operands]
+    order = sorted(range(len(operands)), key=lambda n: (numbers[n] is None, numbers[n] or 0))
+    block = function.regions[0].blocks[0]
+    old = list(block.arguments)
+    for n in order:
+        old[n].replace_all_uses_with(block.add_argument(old[n].type, function.location))
+    for _ in old:
+        block.erase_argument(0)
+    types = [operands[n].type for n in order]
+    function.attributes["function_type"] = TypeAttr.get(FunctionType.get(types, []))
+    for place, n in enumerate(order):
+        launch.operands[_EXTENTS + place] = operands[n]
+    return tuple(numbers[n] for n in order)
+
+
+def _number(value: Value) -> int | None:
+    """Which argument of its function a value is."""
+    if isinstance(value, BlockArgument) and plain(value.owner.owner).name == "func.func":
+        return int(value.arg_number)
+    return None
+
+
+def _prepare(
+    container: Operation, function: Operation, name: str, sources: tuple[int | None, ...], options: DeviceOptions
+) -> Kernel:
     _refuse(function)
     shared = _shared_memory(container, function, name)
     _flags(function, options)
     arguments = function.regions[0].blocks[0].arguments
     found = [p for n, a in enumerate(arguments) for p in parameters.describe(a.type, n, function.location)]
-    return Kernel(name, tuple(found), shared, place)
+    return Kernel(name, tuple(found), shared, sources)
 
 
 _REFUSED = {
@@ -205,6 +240,7 @@ def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions) -> s
         "lower-affine",
         "convert-scf-to-cf",
         "convert-vector-to-llvm",
+        "convert-complex-to-llvm",
         "convert-gpu-to-nvvm{index-bitwidth=64}",
         "convert-math-to-llvm",
         "canonicalize",

@@ -12,8 +12,8 @@ class Program(NamedTuple):
     """What `compile` gives.
 
     `kernels` describe, in the order of their numbers in launches, name, parameters and shared memory, as plain
-    dictionaries; a parameter is [kind, bytes, argument, type], and `cells` numbers the arguments that are the host's
-    error cell. `host` is a module for `lowering.cpu`.
+    dictionaries; a parameter is [kind, bytes, argument, type], `cells` numbers the arguments that are the host's error
+    cell, and `sources` says of each argument which of the entry's it is. `host` is a module for `lowering.cpu`.
     """
 
     ptx: str
@@ -67,6 +67,7 @@ def _compile(module: Any, entry: str, options: DeviceOptions, cell: bool) -> Pro
             "name": kernel.name,
             "parameters": [list(p) for p in kernel.parameters],
             "shared_bytes": kernel.shared_bytes,
+            "sources": list(kernel.sources),
             "cells": cell_arguments,
         }
         for kernel, cell_arguments in zip(kernels.values(), cells, strict=True)

@@ -14,7 +14,7 @@ from ..errors import LoweringError
 
 _WHERE = {
     "ptxas": "pip install nvidia-cuda-nvcc-cu12, or install NVIDIA's CUDA toolkit",
-    "nvdisasm": "pip install nvidia-cuda-nvdisasm-cu12, or install NVIDIA's CUDA toolkit",
+    "nvdisasm": "pip install nvidia-cuda-nvdisasm, or install NVIDIA's CUDA toolkit",
 }
 
 

@@ -78,6 +78,11 @@ def resources(ptx: str, chip: str) -> list[Resources]:
     return found
 
 
+def takes(chip: str) -> bool:
+    """Whether the ptxas that is installed knows a chip."""
+    return re.search(rf"\b{chip}\b", _run("ptxas", "--help")) is not None
+
+
 def sass(ptx: str, chip: str) -> str:
     """The machine code of a text, by ptxas and nvdisasm; LoweringError where one of them is not installed."""
     if find("nvdisasm") is None:

@@ -36,6 +36,12 @@ def fetched(value):
     return [a for part in value for a in fetched(part)] if isinstance(value, tuple) else []
 
 
+def ptx_of(case, chip):
+    """The text that a call of the case has run."""
+    request = call_request(case.grid.host, (*case.arguments(), *case.grid.extents))
+    return device.find(driver.state_of(case.grid.host), request, chip).ptx
+
+
 @pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
 @pytest.mark.parametrize("name", CASES)
 def test_on_the_simulator(name, chip):
@@ -43,24 +49,12 @@ def test_on_the_simulator(name, chip):
     args = moved(case.arguments(), sim.Device(chip))
     case.grid(*args)
     check(case, fetched(args))
-
-
-def program(case, chip):
-    args = (*case.arguments(), *case.grid.extents)
-    host = case.grid.host
-    return device.lowered(driver.state_of(host), call_request(host, args), chip)[0]
-
-
-@needs_ptxas
-@pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
-@pytest.mark.parametrize("name", CASES)
-def test_assembles(name, chip):
-    case = CASES[name]
-    text = program(case, chip).ptx
-    assert ".extern .func" not in text
+    text = ptx_of(case, chip)
+    assert ".extern .func" not in text and f".target {chip}" in text
     assert any(".file" in line and "corpus.py" in line for line in text.splitlines()) and "\t.loc\t" in text
+    if tools.find("ptxas") is None:
+        pytest.skip("ptxas is not installed: its judgement is skipped")
     (used,) = tools.resources(text, chip)
-    assert used.registers > 0
     if case.kind in ("elementwise", "stencil"):
         assert used.spill_stores == used.spill_loads == 0
 

@@ -278,7 +278,7 @@ class _Counter(Silent):
 
     def _counts(self, op: Operation) -> bool:
         """Whether there is something to count at `op`."""
-        return (op in self.items and None in self.items[op].sizes) or (
+        return (op in self.items and any(size is None for size in self.items[op].sizes)) or (
             op.name == "autodiff.push" and operation(op.operands[0].owner) in self.items
         )
 

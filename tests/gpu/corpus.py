@@ -546,8 +546,12 @@ def _rays(d, c, radius, t):
 
 
 def _directions(r):
-    d = r.standard_normal((40, 3)) * 0.4 + [0, 0, 1]
-    return d / np.linalg.norm(d, axis=1)[:, None], np.array([0.1, -0.2, 4.0]), 1.3, np.zeros(40)
+    """Rays that hit or miss clearly: near the rim the derivative is without bound."""
+    c, radius = np.array([0.1, -0.2, 4.0]), 1.3
+    d = r.standard_normal((400, 3)) * 0.4 + [0, 0, 1]
+    d /= np.linalg.norm(d, axis=1)[:, None]
+    clear = abs((d @ c) ** 2 - (c @ c - radius**2)) > 0.5
+    return d[clear][:40], c, radius, np.zeros(40)
 
 
 @case(2, 32, _directions, _rays, "d c radius t", "t", rtol=1e-11)
@@ -573,8 +577,9 @@ def _density(x, starts, neighbours, h, rho):
 
 
 def _cloud(r):
-    x = np.sort(r.uniform(0, 3, 30))
-    lists = [np.flatnonzero(abs(x - v) < 0.4) for v in x]
+    """Neighbours in lists of some more than are in reach; none near the reach itself."""
+    x = 0.1 * np.arange(30) + 0.01 * r.uniform(-1, 1, 30)
+    lists = [np.flatnonzero(abs(x - v) < 0.45) for v in x]
     starts = np.concatenate([[0], np.cumsum([len(n) for n in lists])])
     return x, starts, np.concatenate(lists), 0.35, np.zeros(30)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowering.abi import ALLOC_CALL, DEVICE, LAUNCH_CALL
+from lowering.abi import ALLOC_CALL, DEVICE, LAUNCH_CALL, READ_CALL, WRITE_CALL
 
 from . import checks, types
 from .annotations import Annotation
@@ -214,6 +214,14 @@ class _Run:
                 address = self.driver.alloc(words[1], self.stream)
                 self.allocated.add(address)
                 return address
+            if kind == READ_CALL:
+                number = np.zeros(8, np.uint8)
+                self.driver.copy_to_host(number[: words[2]], words[1], self.stream)
+                return int(number.view(np.int64)[0])
+            if kind == WRITE_CALL:
+                number = np.array([words[3]], np.int64).view(np.uint8)
+                self.driver.copy_to_device(words[1], number[: words[2]], self.stream)
+                return 0
             self.allocated.discard(words[1])
             self.driver.free(words[1], self.stream)
         except BaseException as error:

@@ -53,6 +53,12 @@ def test_first_steps(tmp_path):
     assert "lambda               = ((6.0,),)" in output
 
 
+def test_faulty_kernels(tmp_path):
+    output = run(tmp_path, "faulty_kernels.py")
+    for fault, line in (("data race", 20), ("data race", 26), ("out of bounds", 33), ("divergent barrier", 41)):
+        assert f"simulator: {fault}" in output and f"faulty_kernels.py:{line}:" in output
+
+
 @pytest.mark.parametrize("example", sorted(p.name for p in EXAMPLES.glob("*.py")))
 def test_every_example_is_tested(example):
     assert f'"{example}"' in Path(__file__).read_text()

@@ -2,14 +2,24 @@
 
 Values that may be one array (views, what loops carry, what calls pass) form a class. A class is on the device if an
 array argument of the entry or something that a launch uses belongs to it. Host code hands such arrays on and asks for
-their extents; it does not look at elements.
+their extents; it does not look at elements, save at single ones of arrays that it has allocated itself (sums, counts).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mlir.ir import Block, FlatSymbolRefAttr, MemRefType, Module, Operation, Value
+from mlir.ir import (
+    Block,
+    FlatSymbolRefAttr,
+    FloatType,
+    IndexType,
+    IntegerType,
+    MemRefType,
+    Module,
+    Operation,
+    Value,
+)
 
 from ..errors import LoweringError, position
 from ..grid.emit import captured, operations, plain
@@ -29,6 +39,13 @@ _ALLOWED = frozenset(f"memref.{name}" for name in _NAMES.split(" ")) | {
 }
 
 
+_ELEMENTS = ("memref.load", "memref.store")
+
+
+def _is_array(value: Value) -> bool:
+    return isinstance(value.type, MemRefType)
+
+
 class Arrays:
     """The classes of a module whose entry is @`entry`; `cell`: its last argument is the error cell, which stays."""
 
@@ -41,13 +58,17 @@ class Arrays:
         block = defined[entry].regions[0].blocks[0]
         arguments = [a for a in block.arguments if isinstance(a.type, MemRefType)]
         self.cell = self.root(arguments.pop()) if cell else None
-        self.device = {self.root(a) for a in arguments}
+        given = [self.root(a) for a in arguments]
+        self.device = set(given)
         for launch in self.outside_launches():
             if launch.name in ("gpu.launch", "gpu.launch_func"):
                 used = captured(launch) if launch.name == "gpu.launch" else list(launch.operands)
                 self.device |= {self.root(v) for v in used if isinstance(v.type, MemRefType)}
         if self.cell is not None:
             self.device.discard(self.cell)
+        self._given = set(given)
+        while self._promote():
+            pass
 
     def on_device(self, value: Value) -> bool:
         return isinstance(value.type, MemRefType) and self.root(value) in self.device
@@ -68,9 +89,35 @@ class Arrays:
             if op.name not in _ALLOWED and not op.name.startswith("scf.") and any(map(self.on_device, op.operands))
         ]
 
+    def _promote(self) -> bool:
+        """Put on the device what loops over arrays there touch as well, such as the result of an array expression."""
+        for loop in self.outside_launches():
+            if loop.name not in ("scf.for", "scf.parallel"):
+                continue
+            inside = list(_outside(loop))
+            if any(op.name == "gpu.launch" for op in inside):
+                continue
+            touched = {self.root(v) for op in inside if op.name in _ELEMENTS for v in op.operands if _is_array(v)}
+            if self.cell is not None:
+                touched.discard(self.cell)
+            if touched & self.device and touched - self.device:
+                self.device |= touched
+                return True
+        return False
+
+    def single(self, op: Operation) -> bool:
+        """Whether an operation reads or writes one number of an array that host code has allocated."""
+        if op.name not in ("memref.load", "memref.store"):
+            return False
+        array = op.operands[0 if op.name == "memref.load" else 1]
+        element = MemRefType(array.type).element_type
+        return self.root(array) not in self._given and isinstance(element, (IntegerType, FloatType, IndexType))
+
     def refuse(self) -> None:
-        """Raise LoweringError for the first of them."""
+        """Raise LoweringError for the first of them that host code may not do."""
         for op in self.offending():
+            if self.single(op):
+                continue
             raise LoweringError(
                 "host code looks at an element of an array that is on the device",
                 position(op.location),

@@ -5,17 +5,23 @@
     LAUNCH  kernel, grid x y z, block x y z, a word for each parameter → 0
     ALLOC   bytes                                                     → address
     FREE    address                                                   → 0
+    READ    address, bytes                                            → the bits of a number
+    WRITE   address, bytes, the bits of a number                      → 0
 
 Takes a module after `device.outline`; leaves one for the CPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from mlir.ir import (
     DenseI32ArrayAttr,
     DenseI64ArrayAttr,
     FlatSymbolRefAttr,
     FunctionType,
+    IndexType,
     InsertionPoint,
     IntegerType,
     MemRefType,
@@ -30,7 +36,7 @@ from mlir.ir import (
 )
 
 from ..abi import ALLOC_CALL as ALLOC
-from ..abi import DEVICE, FREE_CALL, LAUNCH_CALL
+from ..abi import DEVICE, FREE_CALL, LAUNCH_CALL, READ_CALL, WRITE_CALL
 from ..errors import LoweringError, position
 from ..grid.emit import Emitter, home, operations, plain
 from ..memory import element_bytes
@@ -45,16 +51,22 @@ def call_device(module: Module, arrays: Arrays, kernels: dict[str, Kernel]) -> l
     _declare(module)
     order = {name: number for number, name in enumerate(kernels)}
     cells: list[list[int]] = [[] for _ in kernels]
-    for op in list(arrays.outside_launches()):
+    # What is to be done is found first: the classes know nothing of values that come in place of others.
+    todo: list[tuple[Callable[[Operation], None], Operation]] = []
+    for op in arrays.outside_launches():
         if op.name == "gpu.launch_func":
-            name = str(op.attributes["kernel"]).rpartition("@")[2]
-            arguments = list(op.operands)[6:]
-            cells[order[name]] = [n for n, value in enumerate(arguments) if arrays.is_cell(value)]
-            _launch(op, order[name], arguments)
+            number = order[str(op.attributes["kernel"]).rpartition("@")[2]]
+            cells[number] = [n for n, value in enumerate(list(op.operands)[6:]) if arrays.is_cell(value)]
+            todo.append((partial(_launch, number), op))
         elif op.name == "memref.alloc" and arrays.on_device(op.results[0]):
-            _alloc(op, arrays)
-        elif op.name == "memref.dealloc" and arrays.on_device(op.operands[0]):
-            op.erase()
+            todo.append((partial(_alloc, _frees(op, arrays)), op))
+        elif any(map(arrays.on_device, op.operands)):
+            if arrays.single(op):
+                todo.append((_read if op.name == "memref.load" else _write, op))
+            elif op.name == "memref.dealloc":
+                todo.append((Operation.erase, op))
+    for rewrite, op in todo:
+        rewrite(op)
     for op in operations(module.body):
         if op.name == "gpu.module":
             op.erase()
@@ -106,7 +118,8 @@ def _words(e: Emitter, *numbers: int) -> list[Value]:
     return [e.integer(number, IntegerType.get_signless(64)) for number in numbers]
 
 
-def _launch(op: Operation, number: int, arguments: list[Value]) -> None:
+def _launch(number: int, op: Operation) -> None:
+    arguments = list(op.operands)[6:]
     e = Emitter(InsertionPoint(op), op.location)
     extents = [w for value in list(op.operands)[:6] for w in values(e, value)]
     words = [w for value in arguments for w in values(e, value)]
@@ -114,8 +127,15 @@ def _launch(op: Operation, number: int, arguments: list[Value]) -> None:
     op.erase()
 
 
-def _alloc(op: Operation, arrays: Arrays) -> None:
-    """Memory from the device. What does not outlive the block that it is allocated in is freed at its end."""
+def _frees(op: Operation, arrays: Arrays) -> bool:
+    """Whether an array is to be freed at the end of the block that it is allocated in, which it does not outlive."""
+    block = home(op.results[0])
+    inside = plain(block.owner).name != "func.func"
+    return inside and all(_within(v, block) for v in arrays.members(op.results[0]))
+
+
+def _alloc(frees: bool, op: Operation) -> None:
+    """Memory from the device."""
     e = Emitter(InsertionPoint(op), op.location)
     type_ = MemRefType(op.results[0].type)
     dynamic = iter(op.operands)
@@ -123,12 +143,52 @@ def _alloc(op: Operation, arrays: Arrays) -> None:
     count = e.product([e.integer(element_bytes(type_.element_type)), *sizes])
     word = IntegerType.get_signless(64)
     address = _ask(op, e, [*_words(e, ALLOC), e.value("arith.index_cast", [count], word)])
-    block = home(op.results[0])
-    if plain(block.owner).name != "func.func" and all(_within(v, block) for v in arrays.members(op.results[0])):
-        end = Emitter(InsertionPoint(operations(block)[-1]), op.location)
+    if frees:
+        end = Emitter(InsertionPoint(operations(home(op.results[0]))[-1]), op.location)
         _ask(op, end, [*_words(end, FREE_CALL), address])
     op.results[0].replace_all_uses_with(_array(e, type_, address, sizes))
     op.erase()
+
+
+def _read(op: Operation) -> None:
+    e = Emitter(InsertionPoint(op), op.location)
+    array, *places = op.operands
+    address, nbytes = _address(e, array, places)
+    bits = _ask(op, e, [*_words(e, READ_CALL), address, *_words(e, nbytes)])
+    op.results[0].replace_all_uses_with(_number(e, bits, op.results[0].type))
+    op.erase()
+
+
+def _write(op: Operation) -> None:
+    e = Emitter(InsertionPoint(op), op.location)
+    number, array, *places = op.operands
+    address, nbytes = _address(e, array, places)
+    _ask(op, e, [*_words(e, WRITE_CALL), address, *_words(e, nbytes), *values(e, number)])
+    op.erase()
+
+
+def _address(e: Emitter, array: Value, places: list[Value]) -> tuple[Value, int]:
+    """Where an element is, and its bytes."""
+    type_ = MemRefType(array.type)
+    index, scalar = IndexType.get(), MemRefType.get([], type_.element_type)
+    found = e.op("memref.extract_strided_metadata", [array], [scalar, *[index] * (1 + 2 * type_.rank)]).results
+    at, strides = found[1], list(found)[2 + type_.rank :]
+    for place, stride in zip(places, strides, strict=True):
+        at = e.value("arith.addi", [at, e.binary("muli", place, stride)], index)
+    nbytes = element_bytes(type_.element_type)
+    base = e.value("memref.extract_aligned_pointer_as_index", [array], index)
+    address = e.value("arith.addi", [base, e.binary("muli", at, e.integer(nbytes))], index)
+    return e.value("arith.index_cast", [address], IntegerType.get_signless(64)), nbytes
+
+
+def _number(e: Emitter, bits: Value, type_: Type) -> Value:
+    """The number that a word's low bits are."""
+    if isinstance(type_, IndexType):
+        return e.value("arith.index_cast", [bits], type_)
+    whole = IntegerType.get_signless(type_.width)
+    if whole.width < 64:
+        bits = e.value("arith.trunci", [bits], whole)
+    return bits if type_ == whole else e.value("arith.bitcast", [bits], type_)
 
 
 def _within(value: Value, block: object) -> bool:

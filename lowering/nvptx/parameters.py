@@ -218,5 +218,3 @@ def _of_memref(e: Emitter, value: Value, type_: MemRefType) -> list[Value]:
         dynamic = ShapedType.get_dynamic_stride_or_offset()
         found += [extents[type_.rank + axis] for axis, stride in enumerate(strides) if stride == dynamic]
     return [e.value("arith.index_cast", [v], word) for v in found]
-
-

@@ -32,7 +32,9 @@ def compile(text: str, entry: str, options: DeviceOptions, cell: bool = False) -
 
     check_chip(options.chip)
     try:
-        with context(), Location.unknown():
+        made = context()
+        made.get_dialect_descriptor("gpu")  # loads it: `spread` makes operations of it where there were none
+        with made, Location.unknown():
             return _compile(Module.parse(text), entry, options, cell)
     except LoweringError:
         raise
@@ -50,7 +52,7 @@ def _compile(module: Any, entry: str, options: DeviceOptions, cell: bool) -> Pro
 
     while True:
         arrays = Arrays(module, entry, cell)
-        if not spread(arrays):
+        if not spread(arrays, options.distinct_arrays):
             break
     arrays.refuse()
     kernels = device.outline(module, options)

@@ -1,14 +1,15 @@
 """Pass: loops of host code over arrays on the device become launches.
 
 A loop becomes one if its iterations surely do not depend on each other: it carries nothing, calls nothing, and each
-array that it writes is only touched at elements whose first index is the loop's counter. So filling and copying arrays,
-and array expressions, run on the device. An scf.parallel, whose author says so, becomes one in any case.
+array that it writes is only touched at elements whose first index goes with the loop's counter. So filling and copying
+arrays, and array expressions, run on the device. An scf.parallel, whose author says so, becomes one in any case.
 """
 
 from __future__ import annotations
 
 from mlir.ir import (
     Block,
+    BlockArgument,
     DenseI32ArrayAttr,
     IndexType,
     InsertionPoint,
@@ -20,7 +21,7 @@ from mlir.ir import (
 )
 
 from ..grid.calls import Copier
-from ..grid.emit import Emitter, captured, operations, plain, walk
+from ..grid.emit import Emitter, captured, home, operations, plain, walk
 from .arrays import Arrays
 
 THREADS = 256
@@ -28,14 +29,16 @@ _PURE = ("arith.", "math.", "complex.")
 _STRUCTURE = frozenset(("scf.for", "scf.if", "scf.yield", "scf.reduce", "memref.load", "memref.store", "memref.dim"))
 
 
-def spread(arrays: Arrays) -> bool:
-    """Turn what loops it can into launches; whether there were any."""
+def spread(arrays: Arrays, distinct: bool) -> bool:
+    """Turn what loops it can into launches; whether there were any. `distinct`: arrays do not overlap."""
     made = False
     for op in [op for op in arrays.outside_launches() if op.name == "memref.copy" and arrays.on_device(op.operands[0])]:
         _copy(op)
         return True  # the classes have to be found anew
     while True:
-        loop = next((found for op in arrays.offending() if (found := _loop_around(op, arrays)) is not None), None)
+        loop = next(
+            (found for op in arrays.offending() if (found := _loop_around(op, arrays, distinct)) is not None), None
+        )
         if loop is None:
             return made
         _launch(loop)
@@ -60,17 +63,17 @@ def _copy(op: Operation) -> None:
     op.erase()
 
 
-def _loop_around(op: Operation, arrays: Arrays) -> Operation | None:
+def _loop_around(op: Operation, arrays: Arrays, distinct: bool) -> Operation | None:
     """The outermost loop around an operation that can be a launch."""
     around: list[Operation] = []
     parent = plain(op.parent)
     while parent.name != "func.func":
         around.append(parent)
         parent = plain(parent.parent)
-    return next((loop for loop in reversed(around) if _independent(loop, arrays)), None)
+    return next((loop for loop in reversed(around) if _independent(loop, arrays, distinct)), None)
 
 
-def _independent(loop: Operation, arrays: Arrays) -> bool:
+def _independent(loop: Operation, arrays: Arrays, distinct: bool) -> bool:
     if loop.name not in ("scf.for", "scf.parallel") or loop.results:
         return False
     body = loop.regions[0].blocks[0]
@@ -81,19 +84,49 @@ def _independent(loop: Operation, arrays: Arrays) -> bool:
         return False
     if loop.name == "scf.parallel":
         return len(body.arguments) == 1
-    accesses = [(op.operands[0 if op.name == "memref.load" else 1], op) for op in inside if _accesses(op)]
-    written = {arrays.root(array) for array, op in accesses if op.name == "memref.store"}
-    return all(arrays.root(array) not in written or _at(op, body.arguments[0]) for array, op in accesses)
+    places: dict[Value, set[Value | None]] = {}  # of each array, the first indices of its elements that are touched
+    written: set[Value] = set()
+    for op in inside:
+        if op.name in ("memref.load", "memref.store"):
+            writes = op.name == "memref.store"
+            array, *indices = list(op.operands)[1 if writes else 0 :]
+            places.setdefault(arrays.root(array), set()).add(indices[0] if indices else None)
+            if writes:
+                written.add(arrays.root(array))
+    if written and len(places) > 1 and not distinct:
+        return False
+    return all(_each_its_own(places[array], body.arguments[0]) for array in written)
 
 
-def _accesses(op: Operation) -> bool:
-    return op.name in ("memref.load", "memref.store")
+def _each_its_own(indices: set[Value | None], counter: Value) -> bool:
+    """Whether elements at these indices are another for each iteration: at one index, which is the counter, or differs
+    from it, or from its negative, by a number that does not change in the loop.
+    """
+    (index, *others) = indices
+    if others or index is None:
+        return False
+    if index == counter:
+        return True
+    if isinstance(index, BlockArgument):
+        return False
+    op = plain(index.owner)
+    loop = plain(counter.owner.owner)
+    if op.name not in ("arith.addi", "arith.subi") or counter not in list(op.operands):
+        return False
+    return all(operand == counter or _outside(operand, loop) for operand in op.operands) and (
+        op.operands[0] != op.operands[1]
+    )
 
 
-def _at(op: Operation, counter: Value) -> bool:
-    """Whether the first index of an access is the counter."""
-    indices = list(op.operands)[1 if op.name == "memref.load" else 2 :]
-    return bool(indices) and indices[0] == counter
+def _outside(value: Value, loop: Operation) -> bool:
+    block = home(value)
+    while True:
+        owner = plain(block.owner)
+        if owner == loop:
+            return False
+        if owner.name == "func.func":
+            return True
+        block = owner.block
 
 
 def _launch(loop: Operation) -> None:

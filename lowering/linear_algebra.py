@@ -24,7 +24,7 @@ import os
 import re
 from functools import cache
 
-from mlir.ir import InsertionPoint, Module
+from mlir.ir import ArrayAttr, InsertionPoint, Module, StringAttr, UnitAttr
 from mlir.passmanager import PassManager
 
 from .rewriting import functions, symbol_name
@@ -71,4 +71,8 @@ def _library(element: str) -> str:
         if symbol_name(op).startswith(PREFIXES):
             del op.attributes["sym_visibility"]
     PassManager.parse("builtin.module(inline,canonicalize,cse,symbol-dce)").run(module.operation)
+    for op in functions(module):
+        if op.regions[0].blocks:  # large, and called from several places
+            op.attributes["passthrough"] = ArrayAttr.get([StringAttr.get("noinline")])
+            op.attributes["no_inline"] = UnitAttr.get()
     return re.sub(r"func\.func (?!private)", "func.func private ", str(module))

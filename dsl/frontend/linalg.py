@@ -10,10 +10,11 @@ from mlir import ir
 from mlir.dialects import arith
 
 from .. import errors, types
-from . import arithmetic, casts, elementwise
+from . import arithmetic, casts, dense, elementwise
 from .creation import filled
 from .elementwise import is_array
 from .memory import (
+    ArrayValue,
     Indices,
     Size,
     allocate,
@@ -29,7 +30,7 @@ from .memory import (
 from .reductions import sum_type
 from .scalars import describe
 from .values import Builder, Value, constant
-from .views import expand
+from .views import Part, expand, subview
 
 MISMATCH = "matmul: the inner sizes of the operands differ"
 
@@ -46,6 +47,20 @@ class Operand:
             self.leaf = b.ir(value)
         self.as_type = dtype
         self.sizes = sizes_of(b, value)
+
+    def rows(self, b: Builder, count: Size) -> Value:
+        """The array's first rows; `count` is all of them, or 0."""
+        return self._part(b, [count, *self.sizes[1:]])
+
+    def columns(self, b: Builder, count: Size) -> Value:
+        """The array's first columns; `count` is all of them, or 0."""
+        return self._part(b, [*self.sizes[:-1], count])
+
+    def _part(self, b: Builder, sizes: list[Size]) -> Value:
+        whole = ArrayValue(types.ArrayType(self.as_type, len(sizes), False), self.leaf, self.sizes)
+        if all(map(same_size, sizes, self.sizes)):
+            return whole
+        return subview(b, whole, [Part(0, size) for size in sizes])
 
     def element(self, b: Builder, indices: Indices) -> ir.Value:
         return load_element(b, self.leaf, indices, self.as_type)
@@ -144,6 +159,9 @@ def _vector_matrix(b: Builder, x: Operand, y: Operand, inner: Size, dtype: types
 def _matrix_product(b: Builder, x: Operand, y: Operand, inner: Size, dtype: types.Scalar) -> Value:
     sizes = [x.sizes[0], y.sizes[1]]
     result = filled(b, dtype, sizes, constant(0))
+    if dense.is_large([*sizes, inner], dtype):
+        dense.multiply_into(b, result, x.columns(b, inner), y.rows(b, inner))
+        return result
 
     def body(indices: Indices) -> None:
         i, k, j = indices

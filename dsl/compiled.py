@@ -75,6 +75,10 @@ class Compiled:
         if code < 0:
             raise RuntimeError(f"{kernel.name} ended with status {-code}")
         record = self.errors[code - 1]
+        if record["exc"] == errors.CALLBACK:
+            from .imported import raised
+
+            raise raised()
         where = errors.excerpt(Loc(record["file"], record["line"], record["col"], record["line"], record["col"] + 1))
         message = f"{record['message']}\n{where}" if record["message"] else f"in {kernel.name}\n{where}"
         raise errors.python_exception(record["exc"])(message)

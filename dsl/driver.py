@@ -146,7 +146,10 @@ def find(state: State, request: Request) -> Compiled:
 def cpu_options(chosen: KernelOptions, strict: bool) -> CpuOptions:
     """What the lowering needs to know of a kernel's options."""
     return CpuOptions(
-        fastmath=chosen.fastmath, vector_math=chosen.vector_math, contract=chosen.contract, distinct_arrays=strict,
+        fastmath=chosen.fastmath,
+        vector_math=chosen.vector_math,
+        contract=chosen.contract,
+        distinct_arrays=strict,
         check_threads=chosen.boundscheck,
     )
 
@@ -217,15 +220,24 @@ def _from_disk(name: str, request: Request) -> Compiled | None:
         return None  # it refers to a library that this process lacks: compiling anew says which
 
 
+def brought(request: Request) -> Iterator[Any]:
+    """What of the code comes with the arguments of a request."""
+    return _brought(argument.type for argument in request.arguments)
+
+
 def linked(load: Callable[..., Any], code: bytes, entry: str, request: Request) -> Any:
     """The loaded code, with the addresses of the foreign functions that it calls."""
-    found = foreign_functions(request.kernel, _brought(argument.type for argument in request.arguments))
+    found = foreign_functions(request.kernel, brought(request))
     if not found:
         return load(code, entry)
     from .foreign import resolve
 
     loaded = load(code, entry, resolve(found))
     loaded.keep = found
+    if any(function.kind == "host" for function in found):
+        from .imported import session
+
+        loaded.function = session(loaded.function)
     return loaded
 
 

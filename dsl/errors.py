@@ -55,6 +55,10 @@ def excerpt(loc: Loc) -> str:
     return f"{text}\n   |  {code}\n   |  {pad}{'^' * width}"
 
 
+#: What stands in the place of an exception's name where a callback raised it: it is kept, and raised as it is.
+CALLBACK = "callback"
+
+
 def python_exception(name: str) -> type[Exception]:
     """The class of an exception that a kernel raises at run time: one of Python's, or NumPy's LinAlgError."""
     if name == "LinAlgError":

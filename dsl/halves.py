@@ -17,7 +17,7 @@ import numpy as np
 from . import driver, require, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled, decode, encode, seeds
-from .errors import ArgumentError, CompileError
+from .errors import ArgumentError, CompileError, NotYetSupported
 from .packing import scalar_words, words
 from .request import Leaf, Request, is_continuous
 from .runner import MISS, Runner, Writer, made
@@ -268,6 +268,7 @@ def find(request: Request) -> Halves:
         with driver._lock:
             found = state.halves.get(key)
             if found is None:
+                _refuse_pullbacks(request)
                 shown = state.options.print_ir or state.options.print_activity
                 name = driver._disk_key(state, request)
                 found = (None if shown else _from_disk(name, request)) or _compile(name, state, request)
@@ -275,6 +276,18 @@ def find(request: Request) -> Halves:
                     state.halves.pop(next(iter(state.halves)), None)
                 state.halves[key] = found
     return found
+
+
+def _refuse_pullbacks(request: Request) -> None:
+    """Python's pullbacks live as long as one call of compiled code."""
+    for function in driver.foreign_functions(request.kernel, driver.brought(request)):
+        if getattr(function, "tapes", False):
+            raise NotYetSupported(
+                f"split mode of {request.kernel.name}: the imported rule {function.name} leaves a Python object "
+                "behind, which the tape of split mode does not hold yet",
+                request.kernel.loc,
+                "use dsl.Reverse",
+            )
 
 
 _NAMES = ("augment", "pullback")

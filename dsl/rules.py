@@ -31,7 +31,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from .errors import ArgumentError
 from .foreign import Foreign
+from .imported import import_frule, import_rrule
 from .kernel import Kernel, as_kernel
+
+__all__ = [
+    "AugmentedReturn", "Config", "Rule", "augmented_primal", "easy", "forward", "import_frule", "import_rrule",
+    "inactive", "reverse",
+]  # fmt: skip
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

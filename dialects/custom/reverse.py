@@ -218,13 +218,16 @@ class _Given:
 
     def _primal(self, old: Value, position: int) -> Value:
         """The memref with what it held when the call had returned; of the same extents, if that is all that is
-        asked for.
+        asked for. An error cell is the caller's own: a copy of it would swallow the rule's errors.
         """
         stability, frame = self.reverse.stability, self.scope.frame
-        content = not self.rule.only_extents(position)
+        content = not (self.rule.only_extents(position) or self._is_error_cell(old))
         if stability.available(old, frame) and (not content or stability.holds(self.call, old, frame)):
             return self._lookup(old)
         return self._taped(("copy", old), self._copy(old), "copy")
+
+    def _is_error_cell(self, old: Value) -> bool:
+        return old == self.call.operands[-1] and str(old.type) == "memref<1xi64>"
 
     def _copy(self, old: Value) -> Value:
         """A copy that the forward sweep makes, once."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlir import ir
+from mlir.dialects import arith
 
-from .. import types
+from .. import errors, types
 from ..foreign import Foreign
 from ..signature import Parameter, spelled
 from . import casts
+from .memory import as_index, sizes_of
 from .scalars import describe
 from .values import Builder, Value, constant
 
 
 def call(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str, Value]) -> Value:
     """A call of a C function."""
+    if function.kind == "host":
+        return _call_host(b, function, args, kwargs)
     signature = function.signature
     given = arguments(b, function, args, kwargs)
     operands = [_passed(b, p, v) for p, v in zip(signature.parameters, given)]
@@ -23,8 +27,8 @@ def call(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str,
     results = [b.storage(result)] if isinstance(result, types.Scalar) else []
     readonly = [k for k, p in enumerate(signature.parameters) if p.readonly]
     arrays = any(isinstance(p.type, types.ArrayType) for p in signature.parameters)
-    marks = {"llvm.bareptr": ir.UnitAttr.get()} if arrays else {}
-    b.declare(function.symbol, [o.type for o in operands], results, readonly, **marks)
+    marks = ["llvm.bareptr"] if arrays else []
+    b.declare(function.symbol, [o.type for o in operands], results, readonly, marks)
     callee = {"callee": ir.FlatSymbolRefAttr.get(function.symbol)}
     found = ir.Operation.create("func.call", results, operands, callee).results
     if not isinstance(result, types.Scalar):
@@ -32,6 +36,24 @@ def call(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str,
     if result.kind == "b":
         return Value(result, (_is_true(b, found[0], result),))
     return Value(result, (found[0],))
+
+
+def _call_host(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str, Value]) -> Value:
+    """A call back into Python, which takes the sizes of arrays too; what it raises, the kernel raises."""
+    operands: list[ir.Value] = []
+    readonly: list[int] = []
+    for parameter, value in zip(function.signature.parameters, arguments(b, function, args, kwargs)):
+        if parameter.readonly:
+            readonly.append(len(operands))
+        operands.append(_passed(b, parameter, value))
+        if isinstance(value.type, types.ArrayType):
+            sizes = [as_index(b, size) for size in sizes_of(b, value)]
+            operands += [arith.index_cast(b.shared.type("i64"), size) for size in sizes]
+    b.declare(function.symbol, [o.type for o in operands], [b.shared.type("i64")], readonly, ["llvm.bareptr"])
+    callee = {"callee": ir.FlatSymbolRefAttr.get(function.symbol)}
+    status = ir.Operation.create("func.call", [b.shared.type("i64")], operands, callee).result
+    b.check(arith.cmpi(arith.CmpIPredicate.eq, status, b.i64(0)), errors.CALLBACK, "")
+    return constant(None)
 
 
 def arguments(b: Builder, function: Foreign, args: Sequence[Value], kwargs: dict[str, Value]) -> list[Value]:
@@ -87,6 +109,4 @@ def _passed(b: Builder, parameter: Parameter, value: Value) -> ir.Value:
 
 
 def _is_true(b: Builder, byte: ir.Value, type_: types.Scalar) -> ir.Value:
-    from mlir.dialects import arith
-
     return arith.cmpi(arith.CmpIPredicate.ne, byte, arith.constant(b.storage(type_), 0))

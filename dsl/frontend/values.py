@@ -312,7 +312,12 @@ class Builder:
     # --- C functions
 
     def declare(
-        self, name: str, params: list[IrType], results: list[IrType], readonly: Sequence[int] = (), **attributes: Any
+        self,
+        name: str,
+        params: list[IrType],
+        results: list[IrType],
+        readonly: Sequence[int] = (),
+        marks: Sequence[str] = (),
     ) -> None:
         """Make sure that the module has a private declaration of a C function, which writes none of the `readonly`
         arrays among its parameters.
@@ -327,7 +332,7 @@ class Builder:
                         "function_type": ir.TypeAttr.get(type_),
                         "sym_visibility": ir.StringAttr.get("private"),
                         "arg_attrs": _argument_attributes(len(params), readonly),
-                        **attributes,
+                        **{mark: ir.UnitAttr.get() for mark in marks},
                     },
                     regions=1,
                 )

@@ -23,7 +23,6 @@ from .expand import derivative
 from .findings import LoopPlan, Taped
 from .launch_memory import place_memory
 from .launches import inline_device_calls
-from .library import link
 from .objects import mark_overlapping
 from .prepare import prepare
 from .request import Request
@@ -68,8 +67,6 @@ def expand_requests(module: Module, rules: RuleSource | None = None) -> list[Exp
     dialect.load(module.context)
     done: list[Expansion] = []
     with module.context, Location.unknown():
-        if _pending(module):
-            link(module)
         while _pending(module):
             prepare(module)
             done.append(_expand(module, *innermost(module), rules))

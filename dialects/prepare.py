@@ -19,6 +19,7 @@ from .builder import operation
 from .custom.effects import mark_calls
 from .custom.marks import protect
 from .decompose import decompose
+from .library import link
 from .upstream import run
 
 _TIDY = "lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
@@ -31,7 +32,8 @@ _BUFFERISE = (
 
 
 def prepare(module: Module) -> None:
-    """Bring `module` there, in place."""
+    """Bring `module` there, in place, with the rules of the functions that the engine knows by name."""
+    link(module)
     text = str(module)  # a look at the text is cheaper than a walk, and finding too much costs only an idle pass
     bufferise(module)
     protect(module)

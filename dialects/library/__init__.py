@@ -31,7 +31,7 @@ _ELEMENTS = ("f64", "f32")
 def link(module: Module) -> None:
     """Add the rules of the functions that `module` declares and calls; what has attributes of its own keeps them."""
     declared = {_name(op): op for op in map(operation, module.body.operations) if op.name == "func.func"}
-    wanted = [name for name, op in declared.items() if _is_known(name) and not list(op.regions[0].blocks)]
+    wanted = [name for name, op in declared.items() if _is_known(name) and _is_bare(op)]
     for element in _ELEMENTS:
         names = [name for name in wanted if name.endswith(f".{element}")]
         if names:
@@ -81,6 +81,11 @@ def _uses(function: Operation) -> list[str]:
 
 def _is_known(name: str) -> bool:
     return name.startswith(PREFIXES) and name.rpartition(".")[2] in _ELEMENTS
+
+
+def _is_bare(function: Operation) -> bool:
+    """Whether nothing but its type is known of a function yet."""
+    return not list(function.regions[0].blocks) and not any(a.startswith("autodiff.") for a in function.attributes)
 
 
 def _name(function: Operation) -> str:

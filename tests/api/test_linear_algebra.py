@@ -255,3 +255,8 @@ def test_scipy_function():
 
     k = dsl.kernel(lambda a, b: solve_triangular(a, b, lower=True))
     np.testing.assert_allclose(k(A, B), solve_triangular(A, B, lower=True))
+
+
+def test_explained():
+    text = str(product.explain(Reverse, Active, Duplicated(A, A.copy()), Const(B), Const(W)))
+    assert "return dsl.sum(a.T @ b * w)" in text

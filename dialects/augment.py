@@ -14,7 +14,7 @@ from mlir.ir import Block, Operation, Type, Value
 
 from .activity import Activity
 from .builder import Builder, is_memref, operation, operations
-from .copier import Copier, add_block, attributes_of
+from .copier import Copier, add_block, attributes_of, pick
 from .launches import add_launch, fill_zero_together, is_shared
 from .objects import VIEWS
 from .tangents import Shadow, Tangents
@@ -83,15 +83,16 @@ class Augmenter(Copier):
         keep = self.carried(op)
         old = op.regions[0].blocks[0]
         arguments = pick(list(old.arguments)[1:], keep)
-        inits = self.travel(pick(list(op.operands)[3:], keep), arguments)
+        inits = self.travel(pick(list(op.operands)[3:], keep), arguments) + self.more_inits(op)
         lower, upper, step = self.values(list(op.operands)[:3])
         body = self.b.for_loop(lower, upper, step, inits)
         self.map[old.arguments[0]] = body.arguments[0]
         self.arrive(arguments, list(body.arguments)[1:])
         with self.b.at(body):
             self.enter(op, old, body)
+            more = self.more_carried(op, body)
             self.block(old)
-            self.b.op("scf.yield", self.travel(pick(yielded(old), keep), arguments))
+            self.b.op("scf.yield", self.travel(pick(yielded(old), keep), arguments) + more)
         new = operation(body.owner)
         self.arrive(pick(list(op.results), keep), list(new.results), arguments)
         return new
@@ -141,6 +142,14 @@ class Augmenter(Copier):
 
     def enter(self, op: Operation, old: Block, new: Block) -> None:
         """Called at the start of each copied region block."""
+
+    def more_inits(self, op: Operation) -> list[Value]:
+        """Initial values of what an scf.for is to carry last."""
+        return []
+
+    def more_carried(self, op: Operation, body: Block) -> list[Value]:
+        """What it carries on of that, computed at the start of an iteration."""
+        return []
 
     def trip_inits(self, op: Operation) -> list[Value]:
         """Initial values of counters that a while loop is to carry last."""
@@ -196,10 +205,6 @@ class Augmenter(Copier):
 
     def after_select(self, op: Operation, new: Operation) -> None:
         """A select of scalars was copied."""
-
-
-def pick(values: list[Value], keep: Sequence[int]) -> list[Value]:
-    return [values[i] for i in keep]
 
 
 def yielded(block: Block) -> list[Value]:

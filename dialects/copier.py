@@ -88,3 +88,7 @@ def attributes_of(op: Operation) -> dict[str, Any]:
 
 def add_block(region: Any, types: Sequence[Type], loc: Location) -> Block:
     return region.blocks.append(*types, arg_locs=[loc] * len(types))
+
+
+def pick(values: list[Value], keep: Sequence[int]) -> list[Value]:
+    return [values[i] for i in keep]

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 
-from .augment import pick, yielded
+from .augment import yielded
 from .builder import Builder, is_memref, operation, operations, walk
-from .copier import attributes_of
+from .copier import attributes_of, pick
 from .launches import BARRIER, LAUNCH
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, Objects, written
 from .plan import pure

@@ -3,7 +3,8 @@
 `stop` is the identity with derivative zero. `through` has the value of its first operand and the derivative of its
 second. `within` is true in a derivative and false elsewhere. `turn` stands
 between the sweeps of a derivative that is to be split. A `cache` is a stack on the tape: `init` makes it, `push` and
-`pop` fill and empty it, last in first out, until caches.py fixes its layout.
+`pop` fill and empty it, last in first out, until caches.py fixes its layout. `checkpoint` in the body of a loop asks
+for its reverse to be checkpointed (see checkpoint); its operand is the number of snapshots, 0 for a default.
 
 Which derivative is wanted is said by a declaration: a private func.func without a body whose attributes name the
 function and the activities (see request.py). Calls of it are ordinary calls, which MLIR verifies, and the passes give
@@ -37,6 +38,10 @@ irdl.dialect @autodiff {
     irdl.results(value: %value)
   }
   irdl.operation @turn {
+  }
+  irdl.operation @checkpoint {
+    %index = irdl.is index
+    irdl.operands(slots: %index)
   }
   irdl.operation @within {
     %type = irdl.any

@@ -26,6 +26,7 @@ from mlir.ir import (
 
 from . import pipeline
 from .builder import walk
+from .checkpoint.marks import drop as drop_marks
 from .structure import symbol
 
 _FLOATS = {"f64": "float64", "f32": "float32", "f16": "float16"}
@@ -127,6 +128,7 @@ def find(module: Module, name: str) -> Operation:
 def compiled(module: Module, name: str) -> Function:
     """The function @name of a module without requests for derivatives, ready to be called."""
     inputs, outputs = signature(find(module, name))
+    drop_marks(module.operation)
     for op in [op for op in walk(module.operation) if op.name in ("autodiff.stop", "autodiff.through")]:
         op.results[0].replace_all_uses_with(op.operands[0])
         op.erase()

@@ -101,7 +101,7 @@ def _reverse(
     frame = Frame(entry)
     reverse.custom = CustomCalls(reverse, custom, None if request.primal else operations(entry)[-1])
     sweep = Sweep(builder, activity, request.width, frame, reverse.taped)
-    sweep.custom = reverse.custom
+    sweep.custom, sweep.checkpoints = reverse.custom, reverse.checkpoints
     seeds = _bind(sweep, request, entry, block)
     sweep.block(entry)
     if request.split:

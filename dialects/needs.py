@@ -8,7 +8,8 @@ from mlir.ir import Operation, Value
 
 from . import rules
 from .activity import STOPS, Activity
-from .builder import is_memref, walk
+from .builder import captured, is_memref, operations
+from .checkpoint.marks import mark_of
 from .extremes import is_extreme
 from .launches import LAUNCH
 from .objects import ALLOCATIONS, VIEWS
@@ -57,5 +58,14 @@ def needs(op: Operation, activity: Activity) -> Iterable[Value]:
 
 
 def needed_within(op: Operation, activity: Activity) -> set[Value]:
-    """All primal values that adjoints of ops nested in `op` read."""
-    return {value for inner in walk(op) if inner != op for value in needs(inner, activity)}
+    """All primal values that adjoints of ops nested in `op` read. A checkpointed loop is run again as a whole."""
+    found: set[Value] = set()
+    todo = [inner for region in op.regions for block in region.blocks for inner in operations(block)]
+    while todo:
+        inner = todo.pop()
+        if mark_of(inner) is not None and activity.region(inner):
+            found.update(v for v in (*inner.operands, *captured(inner)) if not is_memref(v.type))
+            continue
+        found.update(needs(inner, activity))
+        todo += [other for region in inner.regions for block in region.blocks for other in operations(block)]
+    return found

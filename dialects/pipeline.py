@@ -13,6 +13,8 @@ from mlir.ir import Context, Location, Module, Operation, StringAttr
 from . import dialect
 from .builder import operation, walk
 from .caches import lower_caches
+from .checkpoint.carried import settle as settle_checkpoints
+from .checkpoint.marks import drop as drop_marks
 from .copier import inline_calls
 from .custom.effects import mark_calls
 from .custom.marks import functions, is_custom, release, rule_names
@@ -70,6 +72,8 @@ def expand_requests(module: Module, rules: RuleSource | None = None) -> list[Exp
         while _pending(module):
             prepare(module)
             done.append(_expand(module, *innermost(module), rules))
+        for op in walk_functions(module):
+            drop_marks(op)
     return done
 
 
@@ -95,6 +99,8 @@ def clean(module: Module) -> None:
 def _expand(module: Module, declaration: Operation, request: Request, rules: RuleSource | None = None) -> Expansion:
     name = symbol(declaration)
     normal = differentiated_form(module, declaration, request.callee, f"{name}.normal", request.overlapping())
+    if request.mode == "reverse":
+        settle_checkpoints(normal)
     found = derivative(declaration, request, normal, Rules(module, rules))
     normal.erase()
     for attribute in [a for a in declaration.attributes if a.startswith("autodiff.")]:

@@ -17,6 +17,8 @@ from mlir.ir import Block, BlockArgument, Operation, Value
 from . import rules
 from .activity import THROUGH, Activity
 from .builder import ancestor_in, is_memref, operation, operations, walk
+from .checkpoint.marks import NAME as MARK
+from .checkpoint.marks import mark_of
 from .custom.marks import is_repeatable
 from .launches import BARRIER, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
 from .needs import needed_within
@@ -77,7 +79,7 @@ class Planner:
         nested = [op for op in walk(loop) if op != loop]
         if loop.name != LAUNCH and not any(op.name in LOOPS or op.name in ALLOCATIONS for op in nested):
             return None
-        if any(op.name.startswith("autodiff.") and op.name not in _TRANSPARENT for op in nested):
+        if any(op.name.startswith("autodiff.") and op.name not in (*_TRANSPARENT, MARK) for op in nested):
             return None
         if any(self.activity.by_rule(op) and not is_repeatable(op) for op in nested):
             return None
@@ -109,6 +111,8 @@ class Slicer:
                 self._want(op)
             elif op.name in ("memref.load", "memref.store", "memref.copy", "memref.atomic_rmw"):
                 self.todo += [o for o in op.operands if is_memref(o.type) and self.activity.memory(o)]
+            elif mark_of(op) is not None and self.activity.region(op):
+                self._want_whole(op)
         while self.todo:
             self._mark(self.todo.pop())
             if not self.todo and self._touches_shared():
@@ -120,6 +124,22 @@ class Slicer:
     def _touches_shared(self) -> bool:
         """Whether the slice has work on memory of a block in it, whose threads then have to meet as they did."""
         return any(is_shared(r.type) for op in self.replay.wanted for r in op.results)
+
+    def _want_whole(self, loop: Operation) -> None:
+        """A checkpointed loop, which the adjoint of the slice runs again as it is, from where the slice has got."""
+        for op in walk(loop):
+            if op.name == MARK:
+                self.todo += op.operands
+            elif op.name in ("scf.for", "scf.while", "scf.if"):
+                self._want(op)
+                for position in range(len(op.results)):
+                    self._carry(op, position)
+            elif not op.name.startswith("scf."):
+                if any(not self._local(m, v) for v in written(op) for m in self.activity.objects.of(v)):
+                    raise NotReplayable
+                self._want(op)
+                if op in self.replay.taped_loads:
+                    raise NotReplayable
 
     def _inside(self, op: Operation) -> bool:
         return ancestor_in(self.body, op) is not None

@@ -16,6 +16,7 @@ from __future__ import annotations
 from mlir.ir import ArrayAttr, BoolAttr, DictAttr, Module, RankedTensorType, Type, TypeAttr, UnrankedTensorType
 
 from .builder import operation
+from .checkpoint.marks import attributes_to_marks
 from .custom.effects import mark_calls
 from .custom.marks import protect
 from .decompose import decompose
@@ -35,6 +36,7 @@ def prepare(module: Module) -> None:
     """Bring `module` there, in place, with the rules of the functions that the engine knows by name."""
     link(module)
     text = str(module)  # a look at the text is cheaper than a walk, and finding too much costs only an idle pass
+    attributes_to_marks(module)
     bufferise(module)
     protect(module)
     passes = ["inline"]

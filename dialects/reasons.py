@@ -59,7 +59,7 @@ def _taped(reverse: Reverse, recorded: Recorded, mark: str) -> Taped:
     old, scope = recorded.value, recorded.scope
     inner = scope.sweep.frame.old
     loops: list[Position] = []
-    block = scope.old
+    block = old.block if isinstance(old, Operation) else scope.old
     while block != inner:
         owner = operation(block.owner)
         position = source_position(owner.location)
@@ -95,6 +95,10 @@ def _given(old: Value | Operation) -> Position | None:
 
 def why(reverse: Reverse, old: Value | Operation, kind: str, frame: Frame) -> Reason:
     """Why the primal value `old` of `frame` (or its shadow, or that number of trips) is not recomputed."""
+    if kind == "snapshot":
+        return Reason("a snapshot of the state of a checkpointed loop")
+    if isinstance(old, Operation) and old.name in LOOPS:
+        return Reason("memory as a checkpointed loop found it, which is overwritten later")
     if isinstance(old, Operation):
         what = "kept by the augmented primal of" if kind == "tape" else "memory that is overwritten later, as left by"
         return Reason(f"{what} @{callee_name(old)} for its reverse rule")

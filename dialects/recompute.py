@@ -42,6 +42,8 @@ class ReverseScope:
     ):
         self.frame, self.parent, self.old, self.new = frame, parent, old, new
         self.values, self.shadows, self.source, self.indices = values, shadows, source, list(indices)
+        #: What stands here for memrefs from outside.
+        self.given: dict[Value, Value] = {}
         self.cursor: Operation | None = None
         self._floor: Operation | None = None
         self._replaying = False
@@ -63,6 +65,16 @@ class ReverseScope:
         if scope is None:
             raise AssertionError("a primal value is asked for outside the block that it lives in")
         return scope
+
+    def owner(self, old: Value) -> ReverseScope:
+        """The scope that the primal value `old` is to be had in: that of its block, or one in which something stands
+        for it.
+        """
+        block = home(old)
+        scope: ReverseScope | None = self
+        while scope is not None and scope.old != block and old not in scope.given:
+            scope = scope.parent
+        return scope or self.at(block)
 
     def _child_indices(self) -> list[Value]:
         return [] if self.frame.old == self.old else self.indices
@@ -104,7 +116,7 @@ def lookup_all(reverse: Reverse, olds: Sequence[Value], scope: ReverseScope) -> 
     todo = list(reversed(olds))
     while todo:
         old = todo[-1]
-        owner = scope.at(home(old))
+        owner = scope.owner(old)
         if old in owner.values:
             todo.pop()
             continue
@@ -112,12 +124,12 @@ def lookup_all(reverse: Reverse, olds: Sequence[Value], scope: ReverseScope) -> 
         if op is None:
             owner.values[old] = _from_tape(reverse, old, owner)
             continue
-        missing = [v for v in _reads(op) if v not in scope.at(home(v)).values]
+        missing = [v for v in _reads(op) if v not in scope.owner(v).values]
         if missing:
             todo += missing
         else:
             _again(reverse, op, owner, scope)
-    return [scope.at(home(old)).values[old] for old in olds]
+    return [scope.owner(old).values[old] for old in olds]
 
 
 def recomputable(reverse: Reverse, old: Value, scope: ReverseScope) -> Operation | None:
@@ -161,7 +173,7 @@ class _Again(Copier):
 
     def value(self, old: Value) -> Value:
         known = self.map.get(old)
-        return self.scope.at(home(old)).values[old] if known is None else known
+        return self.scope.owner(old).values[old] if known is None else known
 
     def copy_autodiff_stop(self, op: Operation) -> None:
         self.map[op.results[0]] = self.value(op.operands[0])

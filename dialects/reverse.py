@@ -19,6 +19,7 @@ from .adjoint_memory import MemoryAdjoints
 from .augment import yielded
 from .builder import Builder, home, operation, operations
 from .caches import cache_type, pushed_type
+from .checkpoint.sweeps import Checkpoints
 from .copier import add_block, attributes_of
 from .cut import taped_values
 from .forward import no_rule
@@ -48,6 +49,7 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
         self.tangents = Tangents(builder, width)
         self.stability = Stability(activity.function, activity.objects)
         self.planner = Planner(activity, self.stability)
+        self.checkpoints = Checkpoints(self)
         self.adjoint: dict[Value, Value] = {}
         self.sharing = Sharing(activity)
         self.sums = {}
@@ -215,6 +217,9 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
             self.adjoint[value] = result
 
     def reverse_scf_for(self, op: Operation, scope: ReverseScope) -> None:
+        if self.checkpoints.takes(op):
+            self.checkpoints.reverse_loop(op, scope)
+            return
         trips = self.lookup(op.operands[1], scope)
         body = op.regions[0].blocks[0]
         self._loop(op, scope, body, trips, list(op.operands)[3:], list(body.arguments)[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlir.ir import Block, Operation, Value
+from mlir.ir import Block, BlockArgument, Operation, Value
 
 from .builder import ancestor_in, home, operation, operations
 from .objects import MemoryObject, Objects, chain, is_root
@@ -39,7 +39,11 @@ class Stability:
 
     def available(self, memref: Value, frame: Frame) -> bool:
         """Whether the primal memref itself exists in the reverse sweep of `frame`."""
+        if _is_given(memref, frame):
+            return True
         root, _ = chain(memref)
+        if not isinstance(root, BlockArgument) and operation(root.owner).name == "arith.select":
+            return all(self.available(arm, frame) for arm in list(operation(root.owner).operands)[1:])
         if not is_root(root, self.function):
             return False
         block = home(root)
@@ -68,6 +72,8 @@ class Stability:
         objects = self.objects.of(memref)
         if objects & self.volatile:
             return self.function  # its caller
+        if objects and objects <= frame.private:
+            return next((w for o in objects for w in o.writers if self._may_follow(load, w, frame.old)), None)
         if frame.outer_frame is not None and not all(inside(o, frame.old) for o in objects):
             if not self.available(memref, frame.outer_frame):
                 return load
@@ -119,6 +125,17 @@ class Stability:
             for i, sibling in enumerate(operations(op.block)):
                 self._position[sibling] = i
         return self._position[op]
+
+
+def _is_given(memref: Value, frame: Frame) -> bool:
+    """Whether the frame, or one around it, has memory of its own in the place of that of `memref`."""
+    names = {memref, *(op.operands[0] for op in chain(memref)[1])}
+    scope: Frame | None = frame
+    while scope is not None:
+        if names & scope.given:
+            return True
+        scope = scope.outer_frame
+    return False
 
 
 def inside(memory: MemoryObject, block: Block) -> bool:

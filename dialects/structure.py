@@ -2,7 +2,8 @@
 
 Takes a func.func of one block (lift-cf-to-scf has run) with scf, memref, arith, math, complex, vector ops in it.
 Leaves a private copy in which
-- every scf.for runs from 0 by 1 over `index`, its upper bound being the trip count (never negative);
+- every scf.for runs from 0 by 1 over `index`, its upper bound being the trip count (never negative), and carries no
+  arrays that it only passes around (see rotation);
 - every scf.while has an empty `before` region: `before` only forwards its arguments, the first being the condition;
 - scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
 - calls are inlined, but those of functions with rules of their own (see custom);
@@ -15,6 +16,7 @@ Leaves a private copy in which
 from __future__ import annotations
 
 from mlir.ir import (
+    Block,
     BlockArgument,
     FlatSymbolRefAttr,
     IndexType,
@@ -31,11 +33,12 @@ from mlir.ir import (
 
 from . import rules
 from .builder import Builder, operation, operations
-from .copier import add_block, attributes_of
+from .copier import add_block, attributes_of, pick
 from .custom.marks import is_custom
 from .errors import refuse
 from .launches import DEVICE, device_functions
 from .memory_forms import MemoryForms
+from .rotation import Rotation, cycles
 from .vector_forms import VectorForms
 
 
@@ -123,13 +126,18 @@ class Normaliser(VectorForms, MemoryForms):
         zero, one = self.b.index(0), self.b.index(1)
         if _constant(trips) is None:
             trips = self.b.integer("maxsi", trips, zero)
-        body = self.b.for_loop(zero, trips, one, self.values(op.operands[3:]))
-        self.map.update(zip(op.results, operation(body.owner).results, strict=True))
+        inits = self.values(op.operands[3:])
+        rotation = Rotation(self.b, cycles(old), lambda j: inits[j])
+        kept = [j for j in range(len(inits)) if j not in rotation.found]
+        body = self.b.for_loop(zero, trips, one, pick(inits, kept))
         with self.b.at(body):
             counter = body.arguments[0]
             self.map[old.arguments[0]] = counter if plain else self._induction(counter, lower, step)
-            self.map.update(zip(list(old.arguments)[1:], list(body.arguments)[1:], strict=True))
-            self._body(old)
+            self.map.update(zip(pick(list(old.arguments)[1:], kept), list(body.arguments)[1:], strict=True))
+            self.map.update({old.arguments[1 + j]: memref for j, memref in rotation.at(counter).items()})
+            self._body(old, kept)
+        self.map.update(zip(pick(list(op.results), kept), operation(body.owner).results, strict=True))
+        self.map.update({op.results[j]: memref for j, memref in rotation.at(trips).items()})
 
     def _trips(self, lower: Value, upper: Value, step: Value, unsigned: bool = False) -> Value:
         """How often the loop runs; computed over `index`, since the span of 8-bit bounds need not fit 8 bits."""
@@ -146,10 +154,9 @@ class Normaliser(VectorForms, MemoryForms):
             counter = self.b.value("arith.index_cast", [counter], lower.type)
         return self.b.integer("addi", lower, self.b.integer("muli", counter, step))
 
-    def _body(self, old: object) -> None:
-        self.block(old)  # type: ignore[arg-type]
-        last = operations(old)[-1]  # type: ignore[arg-type]
-        self.b.op("scf.yield", self.values(last.operands))
+    def _body(self, old: Block, kept: list[int]) -> None:
+        self.block(old)
+        self.b.op("scf.yield", self.values(pick(list(operations(old)[-1].operands), kept)))
 
     def copy_scf_while(self, op: Operation) -> None:
         """Rotate: run `before` once outside, and once at the end of each trip."""

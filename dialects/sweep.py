@@ -18,11 +18,13 @@ from .augment import Augmenter
 from .builder import Builder, home, is_memref, operation
 from .caches import cache_type, pushed_type
 from .launches import LAUNCH
+from .objects import MemoryObject
 from .plan import Replay
 from .tangents import Shadow
 from .tape import Recorded, Scope
 
 if TYPE_CHECKING:
+    from .checkpoint.sweeps import Checkpoints
     from .custom.reverse import CustomCalls
     from .reverse import Reverse, ReverseScope
 
@@ -34,6 +36,9 @@ class Frame:
     old: Block
     sweep: Sweep = field(init=False)
     outer: ReverseScope | None = None
+    #: Memory from outside of which the frame has a copy of its own, and the memrefs from outside that mean it.
+    private: set[MemoryObject] = field(default_factory=set)
+    given: set[Value] = field(default_factory=set)
 
     @property
     def outer_frame(self) -> Frame | None:
@@ -45,6 +50,8 @@ class Sweep(Augmenter):
 
     #: Carries out calls of functions with rules of their own.
     custom: CustomCalls
+    #: Takes the snapshots of checkpointed loops.
+    checkpoints: Checkpoints
 
     def __init__(self, builder: Builder, activity: Activity, width: int, frame: Frame, taped: list[Recorded]):
         super().__init__(builder, activity, width)
@@ -56,6 +63,22 @@ class Sweep(Augmenter):
     def enter(self, op: Operation, old: Block, new: Block) -> None:
         loop = op if op.name in ("scf.for", "scf.while", LAUNCH) else None
         self.scopes[old] = Scope(self, self.scopes.get(op.block), old, new, loop)
+
+    # checkpointed loops --------------------------------------------------------------------------------------------
+    def more_inits(self, op: Operation) -> list[Value]:
+        return self.checkpoints.before(self, op) if self.checkpoints.takes(op) else []
+
+    def more_carried(self, op: Operation, body: Block) -> list[Value]:
+        return self.checkpoints.at_iteration(self, op, body) if self.checkpoints.takes(op) else []
+
+    def copy_scf_for(self, op: Operation) -> Operation:
+        new = super().copy_scf_for(op)
+        if self.checkpoints.takes(op):
+            self.checkpoints.after(self, op, new)
+        return new
+
+    def copy_autodiff_checkpoint(self, op: Operation) -> None:
+        """The derivative itself is an ordinary program."""
 
     # while loops count their trips ---------------------------------------------------------------------------------
     def trip_inits(self, op: Operation) -> list[Value]:
@@ -128,7 +151,8 @@ class ReplaySweep(Sweep):
     def __init__(self, reverse: Reverse, frame: Frame, replay: Replay):
         super().__init__(reverse.b, reverse.activity, reverse.width, frame, reverse.taped)
         assert frame.outer is not None
-        self.reverse, self.replay, self.custom = reverse, replay, reverse.custom
+        self.reverse, self.replay = reverse, replay
+        self.custom, self.checkpoints = reverse.custom, reverse.checkpoints
         #: Where the outer frame's tape is read: the counters of the loops between that frame and here.
         self.indices = list(frame.outer.indices)
 

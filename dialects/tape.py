@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 class Recorded:
     """One taped value: for reading it back, and for `explain` (see reasons.py) what it is of: the primal `value`
     itself, its "shadow", or the "trips" of the while loop that the value is of, in the block of `scope`; or, `value`
-    being the call of a function with rules, the "tape" of its augmented primal, or a "copy" of memory that it left.
+    being the call of a function with rules, the "tape" of its augmented primal, or a "copy" of memory that it left; or,
+    `value` being a checkpointed loop, its "snapshot"s, or a "copy" of memory that it starts from.
     """
 
     type: Type
@@ -182,8 +183,7 @@ class Scope:
                 self._buffer(builder, stored) if static else builder.value("autodiff.init", [], cache_type(stored))
             )
         with builder.at(_after(new), old.location):
-            if stored != type_:
-                new = builder.value("arith.extui", [new], stored)
+            new = as_stored(builder, new)
             if static:
                 builder.store(new, storage, self.ordered(self.counters))
             else:
@@ -224,7 +224,7 @@ def read(
         storage = recorded.storage if recorded.runs is None else _of_this_run(builder, recorded, here)
         indices = indices[len(indices) - len(scope.counters) :]
         with builder.at(here):
-            return _as(builder, builder.load(storage, scope.ordered(indices)), recorded.type)
+            return unstored(builder, builder.load(storage, scope.ordered(indices)), recorded.type)
     if recorded.popped is None:
         with builder.at(start):
             recorded.popped = pop(builder, recorded)
@@ -248,7 +248,7 @@ def pop(builder: Builder, recorded: Recorded) -> Value:
     """The value last pushed, taken from the stack; of what launches keep, the next one of the thread's."""
     order = {FIRST: UnitAttr.get()} if recorded.scope.is_queue else {}
     value = builder.value("autodiff.pop", [recorded.storage], stored_type(recorded.type), order)
-    return _as(builder, value, recorded.type)
+    return unstored(builder, value, recorded.type)
 
 
 def stored_type(type_: Type) -> Type:
@@ -256,7 +256,14 @@ def stored_type(type_: Type) -> Type:
     return IntegerType.get_signless(8) if type_ == IntegerType.get_signless(1) else type_
 
 
-def _as(builder: Builder, stored: Value, type_: Type) -> Value:
+def as_stored(builder: Builder, value: Value) -> Value:
+    """A value as it is kept."""
+    stored = stored_type(value.type)
+    return value if stored == value.type else builder.value("arith.extui", [value], stored)
+
+
+def unstored(builder: Builder, stored: Value, type_: Type) -> Value:
+    """The value of that type that was kept."""
     return stored if stored.type == type_ else builder.value("arith.trunci", [stored], type_)
 
 

@@ -199,18 +199,19 @@ def only_entry(module: ir.Module, entry: str) -> None:
 
 def drop_stops(module: ir.Module) -> bool:
     """Put the value itself in the place of each `ignore_derivatives`, and False in that of each `within_autodiff`,
-    where no derivative is asked for; whether there was one.
+    where no derivative is asked for, and drop the marks of checkpointed loops; whether there was one.
     """
     stops: list[ir.Operation] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "autodiff.stop":
+        if op.name in ("autodiff.stop", "autodiff.checkpoint"):
             stops.append(op)
         return ir.WalkResult.ADVANCE
 
     module.operation.walk(visit)
     for op in stops:
-        op.results[0].replace_all_uses_with(op.operands[0])
+        if op.name == "autodiff.stop":
+            op.results[0].replace_all_uses_with(op.operands[0])
         op.erase()
     from dialects.within import settle
 

@@ -11,6 +11,7 @@ from mlir import ir
 from .. import errors, types
 from ..annotations import Annotation
 from ..foreign import Foreign
+from ..functions import checkpointed
 from ..syntax import nodes
 from . import arrays, casts, derivatives, foreign, mathlib, parallel, scalars
 from .derivatives import AnnotatedValue
@@ -28,6 +29,8 @@ _REFUSED: dict[object, str] = {
     zip: "zip is only what a `for` runs over",
     enumerate: "enumerate is only what a `for` runs over",
     reversed: "reversed is only what a `for` runs over",
+    checkpointed: "it stands around what a `for` runs over: for t in dsl.checkpointed(range(n)); a `while` loop cannot "
+    "be checkpointed, since how often it runs is not known beforehand",
     list: "use an array (dsl.zeros) or a tuple",
     dict: "use a dataclass or a NamedTuple",
     set: "use an array",

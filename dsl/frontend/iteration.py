@@ -12,6 +12,7 @@ from typing import Any
 from mlir import ir
 
 from .. import errors, types
+from ..functions import checkpointed
 from ..parallel import prange
 from ..syntax import nodes
 from . import arrays, casts
@@ -28,10 +29,12 @@ class Iteration:
         upper: ir.Value | None,
         element: Callable[[ir.Value], Value] | None,
         elements: Sequence[Value] | None = None,
+        slots: ir.Value | None = None,
     ) -> None:
         self.parallel = False  # whether the iterations may run at once
         self._lower, self._upper, self._element = lower, upper, element
         self.elements = elements
+        self.slots = slots  # of a checkpointed loop: an index, 0 for the default
 
     @property
     def lower(self) -> ir.Value:
@@ -64,6 +67,8 @@ class Iterations(Statements):
                 function = self.evaluate(node.func).const
                 if function is prange:
                     return self._parallel_range(node)
+                if function is checkpointed:
+                    return self._checkpointed(node)
                 make = known.get(function) if isinstance(function, type) else None
                 if make is not None:
                     if node.keywords and function is not enumerate:
@@ -121,10 +126,12 @@ class Iterations(Statements):
         return made
 
     def _integer(self, node: nodes.Expression) -> Value:
-        value = self.evaluate(node)
+        return self._as_integer(self.evaluate(node), node, "range takes integers")
+
+    def _as_integer(self, value: Value, node: nodes.Expression, what: str) -> Value:
         if not isinstance(value.type, types.Scalar) or value.type.kind not in "biu":
             with self.b.at(node.loc):
-                raise self.b.error(f"range takes integers, not {self.type_of(value)}", "convert it with int(...)")
+                raise self.b.error(f"{what}, not {self.type_of(value)}", "convert it with int(...)")
         return casts.convert(self.b, value, types.pyint)
 
     def _trips(self, first: ir.Value, last: ir.Value, stride: ir.Value, step: Value) -> ir.Value:
@@ -152,6 +159,38 @@ class Iterations(Statements):
 
     def to_index(self, value: ir.Value) -> ir.Value:
         return ir.Operation.create("arith.index_cast", [self.b.shared.type("index")], [value]).result
+
+    # --- checkpointed
+
+    def _checkpointed(self, node: nodes.Call) -> Iteration:
+        given = [*node.args[1:], *(k.value for k in node.keywords if k.arg == "slots")]
+        if not node.args or len(given) > 1 or any(k.arg != "slots" for k in node.keywords):
+            raise self.b.error("dsl.checkpointed takes something to run over and slots")
+        inner = self.iteration(node.args[0])
+        if inner.elements is not None:
+            raise self.b.error("a loop over a tuple is unrolled, not checkpointed", "loop over a range or an array")
+        if inner.slots is not None:
+            raise self.b.error("dsl.checkpointed is applied twice")
+        slots = self.evaluate(given[0]) if given else constant(None)
+        if slots.known and slots.const is None:
+            number = self.b.index(0)
+        else:
+            number = self._slots(slots, given[0])
+        return Iteration(inner.lower, inner.upper, inner.element, slots=number)
+
+    def _slots(self, given: Value, node: nodes.Expression) -> ir.Value:
+        with self.b.at(node.loc):
+            slots = self._as_integer(given, node, "the number of slots is an integer")
+            if slots.known and slots.const < 1:
+                raise self.b.error(
+                    f"a checkpointed loop with {slots.const} slots: it needs at least one", cls=errors.KernelValueError
+                )
+            number = self.b.ir(slots)
+            if not slots.known:
+                enough = self.compare("sge", number, self.b.i64(1))
+                self.b.check(enough, "ValueError", "a checkpointed loop needs at least one slot")
+                number = self._op("maxsi", number, self.b.i64(1))
+            return self.to_index(number)
 
     # --- enumerate, zip, reversed
 
@@ -203,6 +242,11 @@ class Iterations(Statements):
 
     def _from_zero(self, inner: Iteration) -> Iteration:
         """The same elements, counted from zero."""
+        if inner.slots is not None:
+            raise self.b.error(
+                "dsl.checkpointed stands around everything else that a loop runs over",
+                "for example dsl.checkpointed(enumerate(range(n)))",
+            )
         lower = inner.lower
         owner = lower.owner
         if (

@@ -336,6 +336,8 @@ class Loops(Iterations):
         self, node: nodes.For, plan: Plan, before: State, iteration: Iteration, body: Callable[[ir.Value], None]
     ) -> Attempt:
         if plan.form is WHILE:
+            if iteration.slots is not None:
+                raise self.b.error("a checkpointed loop is not left by `break` or `return`", _NO_WAY_OUT)
             return self._attempt_counted_while(node, plan, before, iteration, body)
         inits = self._initial(plan, before)
         index = self.b.shared.type("index")
@@ -345,6 +347,8 @@ class Loops(Iterations):
         block = op.regions[0].blocks.append(index, *[v.type for v in inits], arg_locs=places)
         flags = self._enter(plan, list(block.arguments)[1:])
         with ir.InsertionPoint(block):
+            if iteration.slots is not None:
+                ir.Operation.create("autodiff.checkpoint", [], [iteration.slots])
             count = ir.Operation.create("arith.index_cast", [self.b.shared.type("i64")], [block.arguments[0]]).result
             if plan.form is GUARDED:
                 self.state.exits = dict(flags)
@@ -464,4 +468,5 @@ def _same_objects(a: Value, b: Value) -> bool:
     return isinstance(a, ObjectValue) and isinstance(b, ObjectValue) and a.number == b.number
 
 
+_NO_WAY_OUT = "the schedule needs to know how often it runs: skip the rest of the iterations by an `if`"
 _FALSE = Value(types.bool_, const=False)

@@ -31,7 +31,7 @@ from .builder import Builder, is_memref, walk
 from .custom.marks import release
 from .custom.resolve import RuleSource
 from .errors import refuse, source_position
-from .findings import FORWARD, STACK, TAPE, Position, marks
+from .findings import AGAIN, FORWARD, REVERSE, STACK, TAPE, Position, marks
 from .objects import Objects
 from .prepare import prepare
 from .stability import LOOPS
@@ -92,7 +92,8 @@ def _states(activity: Activity) -> dict[Position, str]:
 @dataclass(frozen=True)
 class Site:
     """A counter of bytes. `mark` says for which taped value; `how` is "buffer" (an allocation), "stack" (all the
-    buffers of a stack that grows) or "kept" (an array that a stack of arrays keeps).
+    buffers of a stack that grows) or "kept" (an array that a stack of arrays keeps). Two count iterations instead, of
+    loops: "steps".
     """
 
     mark: str
@@ -133,6 +134,10 @@ class _Counting:
         self._find()
         cells = self._argument()
         for op, (site, sign) in self.ops.items():
+            if op.name == "scf.for":
+                b = Builder(InsertionPoint(op), op.location)
+                self._add_up(b, cells, site, b.integer("subi", op.operands[1], op.operands[0]), 1)
+                continue
             memref = op.results[0] if sign > 0 else op.operands[0]
             with_op = Builder(InsertionPoint.after(op) if sign > 0 else InsertionPoint(op), op.location)
             self._count(with_op, cells, site, memref, sign)
@@ -143,6 +148,10 @@ class _Counting:
         for op in walk(self.function):
             mark = _mark(op)
             growing = mark is not None and next(marks(op.location, STACK), None) is not None
+            if op.name == "scf.for":
+                for start in (REVERSE, AGAIN):
+                    for loop in marks(op.location, start):
+                        self._add(op, loop, Site(loop, "steps"))
             if op.name == "memref.dealloc" and growing and mark is not None:
                 self._add(op, mark, Site(mark, "stack"), -1)
             elif op.name != "memref.alloc":
@@ -177,12 +186,14 @@ class _Counting:
         return self.function.regions[0].blocks[0].add_argument(type_, Location.unknown())
 
     def _count(self, b: Builder, cells: Value, site: int, memref: Value, sign: int) -> None:
-        i64 = IntegerType.get_signless(64)
         type_ = MemRefType(memref.type)
         size = b.index(_bytes(type_.element_type))
         for axis in range(type_.rank):
             size = b.integer("muli", size, b.dim(memref, axis))
-        size = b.value("arith.index_cast", [size], i64)
+        self._add_up(b, cells, site, size, sign)
+
+    def _add_up(self, b: Builder, cells: Value, site: int, size: Value, sign: int) -> None:
+        size = b.value("arith.index_cast", [size], IntegerType.get_signless(64))
         most, now = b.index(site), b.index(site + len(self.sites))
         # A plain buffer is allocated anew only where the one before has ended.
         if list(self.sites.values())[site].how != "buffer":

@@ -17,6 +17,8 @@ from mlir.ir import Location, Operation
 Position = tuple[str, int, int]
 #: What marks begin with.
 TAPE, STACK, FORWARD = "autodiff.tape ", "autodiff.stack", "autodiff.forward "
+#: Of a checkpointed loop: its reverse, and the loop in that which runs iterations again.
+REVERSE, AGAIN = "autodiff.reverse ", "autodiff.again "
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,12 @@ class Reason:
 class Taped:
     """One value that the reverse sweep finds on the tape.
 
-    `kind` is "value", "shadow" (of an array that is carried or chosen) "trips" (of a while loop),
-    "tape" or "copy" (of the call of a function with rules of its own, see custom). `given` is where
-    a carried value is computed for the next iteration. `storage` is "buffer" (sized before the loops) or "stack"
-    (which grows). `loops` are the loops around it for whose iterations the tape has room, outermost first; `inside`
-    is the replayed loop within one iteration of which this tape lives.
+    `kind` is "value", "shadow" (of an array that is carried or chosen), "trips" (of a while loop), "tape" or "copy" (of
+    the call of a function with rules of its own, see custom), "copy" also of memory that a checkpointed loop starts
+    from, or "snapshot" (of the state of such a loop). `given` is where a carried value is computed for the next
+    iteration. `storage` is "buffer" (sized before the loops) or "stack" (which grows). `loops` are the loops around it
+    for whose iterations the tape has room, outermost first; `inside` is the replayed loop within one iteration of which
+    this tape lives.
     """
 
     kind: str
@@ -58,7 +61,7 @@ class LoopPlan:
 
     `outermost`: no other loop is around it. `replayed`: it runs the needed part of each iteration again; `from_tape`
     is what that reads from the tape of the forward loop. `mark` is on the forward copy of the loop, as long as
-    anybody needs one.
+    anybody needs one. `checkpointed`: its state is kept at a few iterations.
     """
 
     position: Position | None
@@ -66,6 +69,12 @@ class LoopPlan:
     replayed: bool
     from_tape: tuple[Position, ...]
     mark: str
+    checkpointed: bool = False
+
+    @property
+    def number(self) -> str:
+        """What the loop's other marks have behind their beginning."""
+        return self.mark.removeprefix(FORWARD)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from mlir.ir import Block, BlockArgument, Operation, Value
 
 from .builder import captured, home, is_memref, operation, operations, walk
 from .errors import source_position
-from .findings import FORWARD, TAPE, Findings, LoopPlan, Position, Reason, Taped, set_mark
+from .findings import AGAIN, FORWARD, REVERSE, TAPE, Findings, LoopPlan, Position, Reason, Taped, set_mark
 from .objects import ALLOCATIONS, VIEWS, chain
 from .recompute import repeatable
 from .stability import LOOPS
@@ -42,7 +42,12 @@ def find(reverse: Reverse, sweep: Sweep, name: str) -> Findings:
                 set_mark(operation(scope.new.owner), mark)
             replay = reverse.planner.decided.get(op)
             loads = sorted(_positions(list(replay.taped_loads))) if replay else []
-            found.loops.append(LoopPlan(_place(op), not _in_loop(op), replay is not None, tuple(loads), mark))
+            checkpointed = reverse.checkpoints.takes(op)
+            plan = LoopPlan(_place(op), not _in_loop(op), replay is not None, tuple(loads), mark, checkpointed)
+            found.loops.append(plan)
+            for backward, again in reverse.checkpoints.emitted.get(op, ()):
+                set_mark(backward, REVERSE + plan.number)
+                set_mark(again, AGAIN + plan.number)
     return found
 
 

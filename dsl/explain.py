@@ -12,7 +12,7 @@ call with these values: counted by running it on copies. With types there are no
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import checks, measure
@@ -36,6 +36,7 @@ _LEGEND = "A: active   v: depends on an active argument, only   u: the result de
 _WHAT = {
     "value": "",
     "shadow": "the shadow of",
+    "snapshot": "snapshots of",
     "trips": "the trips of",
     "tape": "the tape of",
     "copy": "memory left by",
@@ -185,7 +186,7 @@ class _Writer:
         for made in self.measured.examined.derivatives:
             for taped in made.expansion.taped:
                 self._taped(taped)
-        total = None if self.counts is None else sum(self.counts)
+        total = None if self.counts is None else sum(measure.of_bytes(self.measured, self.counts))
         mode = self.request.mode
         assert mode is not None
         return Explanation(self._title(), self.tape, self._listing(), total, mode)
@@ -212,10 +213,42 @@ class _Writer:
         if loop.from_tape:
             lines = ", ".join(str(line) for line in sorted({line for _, line, _ in loop.from_tape}))
             said.append(f"the forward loop leaves it what is read on line {lines}")
-        if loop.outermost and forward and not loop.replayed and self.sources.is_loop(loop.position):
+        if loop.checkpointed:
+            said.append(self._checkpointed(loop))
+        elif loop.outermost and forward and not loop.replayed and self.sources.is_loop(loop.position):
             said.append("run forward, then in reverse")
         if said and loop.position is not None:
             self._note(loop.position, "; ".join(said))
+
+    def _checkpointed(self, loop: LoopPlan) -> str:
+        from dialects.findings import AGAIN, REVERSE
+
+        buffers = [
+            taped
+            for made in self.measured.examined.derivatives
+            for taped in made.expansion.taped
+            if taped.kind == "snapshot" and taped.position == loop.position
+        ]
+        marks = [taped.mark for taped in buffers]
+        total, numbers = self._count(marks), self._count(marks[:1])
+        turns = self._count([REVERSE + loop.number], "steps")
+        again = self._count([AGAIN + loop.number], "steps")
+        if not total or not numbers or not turns or again is None:
+            return "checkpointed"
+        slots = numbers // 8  # the first buffer holds a number of 8 bytes for each
+        several = "s" if slots > 1 else ""
+        times = f"{1 + again / turns:.2f}".rstrip("0").rstrip(".")
+        return (
+            f"checkpointed, {slots} snapshot{several} of {_amount(total // slots)}, "
+            f"about {times} times the forward steps"
+        )
+
+    def _count(self, marks: Iterable[str], how: str = "buffer") -> int | None:
+        """What was counted at the places with these marks, if it was."""
+        if self.counts is None:
+            return None
+        wanted = set(marks)
+        return sum(c for site, c in zip(self.measured.sites, self.counts) if site.mark in wanted and site.how == how)
 
     # --- the tape
 
@@ -233,6 +266,8 @@ class _Writer:
         value = TapedValue(name, what, _type(taped.type), file, line, col, size, taped.storage == "stack", reason)
         self.tape.append(value)
         self.taped_lines.add((file, line))
+        if taped.kind == "snapshot":
+            return  # said of the loop as a whole
         self._note((file, line, col), f"taped {self._sized(value, taped, own)}: {reason}")
 
     def _sized(self, value: TapedValue, taped: Taped, own: Sequence[int]) -> str:

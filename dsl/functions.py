@@ -33,10 +33,9 @@ def checkpointed(iterable: Iterable[T], slots: int | None = None) -> Iterable[T]
 
     Without it, reverse mode keeps what it needs of every iteration. With it, it keeps the whole state of the loop (what
     an iteration passes to the next, and the arrays that it changes) at `slots` iterations, and runs the others again
-    from there, after the binomial schedule: with s slots, s + r over s iterations need r runs each at most (Griewank
-    and Walther, ACM TOMS 26, 2000). The derivative is the same to the last bit. Plain calls and forward mode are not
-    affected. `slots` is an integer of at least 1; left out, it is the root of twice the number of iterations, so that
-    each is run about twice again. See docs/checkpointing.md.
+    from there, after the binomial schedule (Griewank and Walther, ACM TOMS 26, 2000). The gradient is the sum of the
+    same terms. Plain calls and forward mode are not affected. `slots` is an integer of at least 1; left out, it is the
+    root of twice the number of iterations, so that each is run about twice again. See docs/checkpointing.md.
 
     Outside of compiled kernels it is the iterable itself.
 

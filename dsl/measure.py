@@ -42,7 +42,13 @@ def tape_bytes(kernel: Kernel, args: tuple[Any, ...]) -> int:
         hint = f"write {kernel.name}.tape_bytes(dsl.Reverse, annotated arguments...), as for dsl.autodiff"
         raise ArgumentError(f"{kernel.name}.tape_bytes needs a mode first", None, hint)
     request = checks.derivative_request(args[0], kernel, args[1:])
-    return sum(run(request, examine(request), args[1:]))
+    measured = examine(request)
+    return sum(of_bytes(measured, run(request, measured, args[1:])))
+
+
+def of_bytes(measured: Measured, counts: list[int]) -> list[int]:
+    """Those counts that are bytes of the tape."""
+    return [count for site, count in zip(measured.sites, counts) if site.how != "steps"]
 
 
 def examine(request: Request) -> Measured:
@@ -83,7 +89,7 @@ _last: list[tuple[driver.State, Any, Measured]] = []  # the last one, for anothe
 
 
 def run(request: Request, measured: Measured, args: tuple[Any, ...]) -> list[int]:
-    """The bytes of each site, by running the variant on copies of the arguments."""
+    """The bytes (or steps) of each site, by running the variant on copies of the arguments."""
     if not measured.sites:
         return []
     compiled = _compile(request, measured)

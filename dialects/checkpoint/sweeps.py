@@ -115,6 +115,8 @@ class Checkpoints:
     def __init__(self, reverse: Reverse):
         self.reverse = reverse
         self.kept: dict[tuple[Operation, Block], Kept] = {}
+        #: For `explain`: the reverse loops, each with the loop in it that runs iterations again.
+        self.emitted: dict[Operation, list[tuple[Operation, Operation]]] = {}
 
     def takes(self, loop: Operation) -> bool:
         return mark_of(loop) is not None and self.reverse.activity.region(loop)
@@ -201,7 +203,8 @@ class Checkpoints:
             inner.values[body.arguments[0]] = counter
             inner.given.update(copies)
             inner.values.update(copies)
-            numbers, height = self._advance(loop, inner, kept.state, snapshots, slots, height, counter)
+            again, numbers, height = self._advance(loop, inner, kept.state, snapshots, slots, height, counter)
+            self.emitted.setdefault(loop, []).append((operation(new.owner), again))
             inner.values.update(zip(arguments, numbers, strict=True))
             ends = yielded(body)
             for i, cotangent in zip(moving, carried[: len(moving)], strict=True):
@@ -301,9 +304,9 @@ class Checkpoints:
         slots: Value,
         height: Value,
         counter: Value,
-    ) -> tuple[list[Value], Value]:
-        """Have the state at iteration `counter` in the working copies. Returns the numbers of the state, and how many
-        snapshots there are that are of use before that iteration.
+    ) -> tuple[Operation, list[Value], Value]:
+        """Have the state at iteration `counter` in the working copies. Returns the loop that gets there, the numbers of
+        the state, and how many snapshots there are that are of use before that iteration.
         """
         b, index = self.reverse.b, IndexType.get()
         one = b.index(1)
@@ -340,7 +343,7 @@ class Checkpoints:
         _, height, *numbers = hops.results
         top = b.integer("subi", height, one)
         used_up = compare(b, "eq", b.load(snapshots.places, [top]), counter)
-        return numbers, choose(b, used_up, top, height)
+        return operation(run.owner), numbers, choose(b, used_up, top, height)
 
 
 class _Again(Copier):

@@ -40,8 +40,8 @@ class Compiled:
     floats.
     """
 
-    def __init__(self, text: str, entry: str, results: int):
-        self.loaded = cpu.load(cpu.compile(text, entry, QUICK), entry)
+    def __init__(self, text: str, entry: str, results: int, options: cpu.CpuOptions = QUICK):
+        self.loaded = cpu.load(cpu.compile(text, entry, options), entry)
         self.call = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.loaded.address)
         self.results = results
 

@@ -14,6 +14,7 @@ from mlir.ir import Block, BlockArgument, InsertionPoint, IntegerAttr, MemRefTyp
 from ..builder import Builder, ancestor_in, is_memref, operation, operations, walk
 from ..copier import attributes_of, pick
 from ..errors import refuse
+from ..launches import LAUNCH
 from ..objects import Objects, chain, is_root
 from .marks import NAME, mark_of
 
@@ -30,6 +31,10 @@ def settle(function: Operation) -> None:
         if around.name == "scf.while":
             hint = "write it as a for loop over a range, without break or return"
             raise refuse(mark, "a while loop cannot be checkpointed: how often it runs is not known beforehand", hint)
+        while around.name != "func.func":
+            if around.name == LAUNCH:
+                raise refuse(mark, "a checkpointed loop in a thread of a grid, which has no memory for snapshots")
+            around = operation(around.block.owner)
     if not marks:
         return
     objects = Objects(function)

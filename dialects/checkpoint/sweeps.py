@@ -363,6 +363,8 @@ class _Again(Copier):
     def copy_autodiff_stop(self, op: Operation) -> None:
         self.map[op.results[0]] = self.value(op.operands[0])
 
+    copy_autodiff_through = copy_autodiff_stop
+
 
 class IterationSweep(Sweep):
     """The forward sweep of one iteration, on the working copies."""

@@ -171,6 +171,14 @@ class Iterations(Statements):
             raise self.b.error("a loop over a tuple is unrolled, not checkpointed", "loop over a range or an array")
         if inner.slots is not None:
             raise self.b.error("dsl.checkpointed is applied twice")
+        if inner.parallel:
+            raise self.b.error("iterations that may run at once have no state to keep", "write range in place of prange")
+        if self.b.device:
+            raise self.b.error(
+                "dsl.checkpointed is for host code: a thread of a grid has no memory for snapshots",
+                "write range, or loop over launches",
+                errors.UnsupportedSyntax,
+            )
         slots = self.evaluate(given[0]) if given else constant(None)
         if slots.known and slots.const is None:
             number = self.b.index(0)

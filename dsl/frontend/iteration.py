@@ -172,7 +172,7 @@ class Iterations(Statements):
         if inner.slots is not None:
             raise self.b.error("dsl.checkpointed is applied twice")
         if inner.parallel:
-            raise self.b.error("iterations that may run at once have no state to keep", "write range in place of prange")
+            raise self.b.error("iterations that may run at once have no state to keep", "write range, not prange")
         if self.b.device:
             raise self.b.error(
                 "dsl.checkpointed is for host code: a thread of a grid has no memory for snapshots",

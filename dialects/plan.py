@@ -37,6 +37,8 @@ def pure(op: Operation) -> bool:
     """Whether `op`'s results depend on its operands alone and running it again does nothing else."""
     name = op.name
     if name.startswith(_PURE_DIALECTS):
+        if name == "arith.select":
+            return True
         return name not in _IMPURE and not any(is_memref(o.type) for o in op.operands)
     if name == "func.call":
         return rules.lookup(op) is not None or rules.inactive(op)

@@ -13,6 +13,7 @@ reverse sweep asks for are recorded:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from mlir.ir import (
@@ -39,6 +40,17 @@ if TYPE_CHECKING:
     from .sweep import Sweep
 
 
+#: Ops that trip counts are made of, which can be run anywhere.
+_EXACT = frozenset(
+    {
+        "arith.constant", "arith.addi", "arith.subi", "arith.muli", "arith.maxsi", "arith.minsi", "arith.index_cast",
+        "arith.cmpi", "arith.select", "memref.dim",
+    }
+)  # fmt: skip
+#: Of so many choices among arrays, all combinations are looked at.
+_CHOICES = 2
+
+
 @dataclass
 class Recorded:
     """One taped value: for reading it back, and for `explain` (see reasons.py) what it is of: the primal `value`
@@ -57,6 +69,25 @@ class Recorded:
     popped: Value | None = None
     #: Where the buffers of a launch are kept that the host runs several times: one is made for each run.
     runs: Value | None = None
+
+
+class _Chosen(Copier):
+    """Computes a value of a nested block before all loops, as it is if certain conditions choose certain arrays."""
+
+    def __init__(self, scope: Scope, arms: dict[Value, int]):
+        super().__init__(scope.sweep.b)
+        self.scope, self.arms = scope, arms
+
+    def value(self, old: Value) -> Value:
+        if old not in self.map:
+            if not self.scope._comes_late(home(old)):
+                self.map[old] = self.scope.sweep.value(old)
+            elif is_memref(old.type):
+                choice = operation(old.owner)
+                self.map[old] = self.value(choice.operands[self.arms[choice.operands[0]]])
+            else:
+                self.operation(operation(old.owner))
+        return self.map[old]
 
 
 class Scope:
@@ -108,8 +139,40 @@ class Scope:
         bound = loop.operands[1]
         owner = home(bound)
         if owner in self.sweep.scopes or owner == self.old:
-            return None if self.launch is None else self._known_before(bound)
+            return self._most(bound) if self.launch is None else self._known_before(bound)
         return self.sweep.value(bound)
+
+    def _most(self, bound: Value) -> Value | None:
+        """The most that a trip count comes to which is computed of the extents of arrays that are there before, but
+        chosen anew in each iteration (see rotation).
+        """
+        chosen: dict[Value, int] = {}
+        if not self._of_choices(bound, chosen) or len(chosen) > _CHOICES:
+            return None
+        b = self.sweep.b
+        most: Value | None = None
+        with b.at(InsertionPoint(self.root)):
+            for arms in product((1, 2), repeat=len(chosen)):
+                copier = _Chosen(self, dict(zip(chosen, arms, strict=True)))
+                trips = copier.value(bound)
+                most = trips if most is None else b.integer("maxsi", most, trips)
+        return most
+
+    def _of_choices(self, value: Value, chosen: dict[Value, int]) -> bool:
+        """Whether all that `value` is computed of is there before, save the conditions of choices among arrays; these
+        are noted.
+        """
+        if not self._comes_late(home(value)):
+            return True
+        op = None if isinstance(value, BlockArgument) else operation(value.owner)
+        if op is None or op.regions:
+            return False
+        if op.name == "arith.select" and is_memref(value.type):
+            chosen.setdefault(op.operands[0], 0)
+            return all(self._of_choices(arm, chosen) for arm in list(op.operands)[1:])
+        if op.name not in _EXACT:
+            return False
+        return all(self._of_choices(operand, chosen) for operand in op.operands)
 
     def _comes_late(self, block: Block) -> bool:
         """Whether values of a block are there only after the place where buffers are made."""

@@ -8,7 +8,9 @@ from mlir.ir import FlatSymbolRefAttr, Operation, Type, Value
 
 from ..activity import Activity
 from ..builder import Builder, is_memref, operation
+from ..errors import refuse
 from ..tangents import Shadow, Tangents
+from .marks import writes
 from .resolve import Config, Rule
 
 
@@ -24,6 +26,8 @@ def config(
     """What a rule for `call` is wanted for. `scalar` is the word for a scalar that moves; `unread_return` the
     function's return, where the values returned are of no interest.
     """
+
+    _refuse_same(call)
 
     def kind(value: Value) -> str:
         if is_memref(value.type):
@@ -41,6 +45,17 @@ def config(
         tuple(overwritten),
         strong_zero,
     )
+
+
+def _refuse_same(call: Operation) -> None:
+    """What a rule does to memory that it is given under two names, and that it writes, is anybody's guess."""
+    for written in writes(call):
+        if sum(operand == written for operand in call.operands) > 1:
+            raise refuse(
+                call,
+                f"a call of {call.attributes['callee']}, which has rules, gets an array twice, and may write to it",
+                "pass a copy of it",
+            )
 
 
 def emit(b: Builder, rule: Rule, arguments: Sequence[Value], strong_zero: bool) -> Operation:

@@ -722,6 +722,11 @@ def test_what_a_kernel_with_rules_may_not_do() -> None:
     outer = dsl.kernel(lambda x: same(x)[0])
     with pytest.raises(DifferentiationError, match="hands out an array or struct of its caller's"):
         outer(np.ones(2))
+    twice = dsl.kernel(lambda x: blend(x, x, 2.0))
+    x, dx, *_ = vectors(14)
+    for mode, arguments in ((Forward, (Duplicated(x, dx),)), (Reverse, (Active, Duplicated(x, dx)))):
+        with pytest.raises(DifferentiationError, match="gets an array twice, and may write to it"):
+            autodiff(mode, twice, *arguments)
 
 
 # external functions ---------------------------------------------------------------------------------------------------

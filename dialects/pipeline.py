@@ -23,10 +23,12 @@ from .dead_code import remove_dead_code
 from .errors import refuse
 from .expand import derivative
 from .findings import LoopPlan, Taped
+from .forwarding import forward_values
 from .launch_memory import place_memory
 from .launches import inline_device_calls
 from .objects import mark_overlapping
 from .prepare import prepare
+from .private import make_private
 from .request import Request
 from .silent import refuse_undecided
 from .split import Tape, split
@@ -139,6 +141,9 @@ def normal_form(
     if overlapping:
         mark_overlapping(_function(module, at, name), overlapping)
     settle(_function(module, at, name), inside=True)
+    run(module, NORMAL)
+    forward_values(_function(module, at, name))
+    make_private(_function(module, at, name))
     run(module, NORMAL)
     keep_winners(_function(module, at, name))
     return _function(module, at, name)

@@ -152,7 +152,9 @@ class Normaliser(VectorForms, MemoryForms):
     def _induction(self, counter: Value, lower: Value, step: Value) -> Value:
         if not isinstance(lower.type, IndexType):
             counter = self.b.value("arith.index_cast", [counter], lower.type)
-        return self.b.integer("addi", lower, self.b.integer("muli", counter, step))
+        if _constant(step) != 1:
+            counter = self.b.integer("muli", counter, step)
+        return self.b.integer("addi", lower, counter)
 
     def _body(self, old: Block, kept: list[int]) -> None:
         self.block(old)

@@ -28,6 +28,7 @@ from .memory import ALLOC, FREE, REFUSE, RUNTIME, guard
 from .options import CpuOptions
 from .pointers import pass_pointers
 from .rewriting import functions, symbol_name
+from .wraps import settle_wraps
 
 # Branches between blocks, which deallocation does not take: made into structured control flow first.
 _BRANCHES = re.compile(r"\bcf\.(br|cond_br|switch)\b")
@@ -73,6 +74,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     signature = _isolate(module, entry)
     _run(module, *_before(text))
     atomics = outline_atomics(module, text)
+    settle_wraps(module, str(module))
     parts = grid.lower(module, text, options.check_threads)
     text = str(module)
     guard(module, text)

@@ -31,10 +31,9 @@ def forward_values(function: Operation) -> None:
     """Rewrite `function` in place."""
     _lift_integers(function)
     objects = Objects(function)
-    for op in list(walk(function)):
-        for region in op.regions:
-            for block in region.blocks:
-                _forward_stores(block, objects)
+    blocks = [block for op in walk(function) for region in op.regions for block in region.blocks]
+    for block in blocks:
+        _forward_stores(block, objects)
 
 
 def _lift_integers(function: Operation) -> None:

@@ -127,10 +127,10 @@ def _host(kernel: Kernel, axes: int) -> Kernel:
     from .kernel import kernel as make
 
     extents = _unused((*EXTENTS[:axes], *EXTENTS[3 : 3 + axes]), kernel.params)
-    (callee,) = _unused(("kernel",), kernel.params)
+    name = re.sub(r"\W+", "", kernel.name) or "kernel"
+    (callee,) = _unused(("kernel",), (*kernel.params, name))
     positional = len(kernel.params) - kernel.keyword_only
     passed = [name if n < positional else f"{name}={name}" for n, name in enumerate(kernel.params)]
-    name = re.sub(r"\W+", "", kernel.name) or "kernel"
     # Everything on one line, which takes the place of the kernel's own first line in messages.
     text = (
         f"def {name}({', '.join((*kernel.params, *extents))}): "

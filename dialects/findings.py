@@ -61,7 +61,8 @@ class LoopPlan:
 
     `outermost`: no other loop is around it. `replayed`: it runs the needed part of each iteration again; `from_tape`
     is what that reads from the tape of the forward loop. `mark` is on the forward copy of the loop, as long as
-    anybody needs one. `checkpointed`: its state is kept at a few iterations.
+    anybody needs one. `checkpointed`: its state is kept at a few iterations. `launch`: it is no loop, but a launch of a
+    grid of threads.
     """
 
     position: Position | None
@@ -70,11 +71,23 @@ class LoopPlan:
     from_tape: tuple[Position, ...]
     mark: str
     checkpointed: bool = False
+    launch: bool = False
 
     @property
     def number(self) -> str:
         """What the loop's other marks have behind their beginning."""
         return self.mark.removeprefix(FORWARD)
+
+
+@dataclass(frozen=True)
+class Addition:
+    """How the threads of a launch add to the shadow of what is read at `position`: "own" (plainly), "one" (summed over
+    all threads) or "atomic", and why.
+    """
+
+    position: Position | None
+    kind: str
+    reason: str
 
 
 @dataclass
@@ -83,6 +96,7 @@ class Findings:
 
     taped: list[Taped] = field(default_factory=list)
     loops: list[LoopPlan] = field(default_factory=list)
+    additions: list[Addition] = field(default_factory=list)
 
 
 def set_mark(op: Operation, mark: str) -> None:

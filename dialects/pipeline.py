@@ -22,7 +22,7 @@ from .custom.resolve import Rules, RuleSource
 from .dead_code import remove_dead_code
 from .errors import refuse
 from .expand import derivative
-from .findings import LoopPlan, Taped
+from .findings import Addition, LoopPlan, Taped
 from .forwarding import forward_values
 from .launch_memory import place_memory
 from .launches import inline_device_calls
@@ -52,6 +52,8 @@ class Expansion:
     loops: list[LoopPlan] = field(default_factory=list)
     #: Split mode: what @function.augment gives last, and @function.pullback takes last.
     tape: Tape = field(default_factory=Tape)
+    #: How the threads of launches add to shadows.
+    additions: list[Addition] = field(default_factory=list)
 
 
 def differentiate(module: Module, rules: RuleSource | None = None) -> list[Expansion]:
@@ -114,7 +116,7 @@ def _expand(module: Module, declaration: Operation, request: Request, rules: Rul
     remove_dead_code(declaration, request.unneeded(declaration))
     refuse_undecided(declaration)
     tape = split(declaration, request) if request.split else Tape()
-    return Expansion(request, name, found.taped, found.loops, tape)
+    return Expansion(request, name, found.taped, found.loops, tape, found.additions)
 
 
 def differentiated_form(

@@ -12,7 +12,8 @@ from mlir.ir import Block, BlockArgument, Operation, Value
 
 from .builder import captured, home, is_memref, operation, operations, walk
 from .errors import source_position
-from .findings import AGAIN, FORWARD, REVERSE, TAPE, Findings, LoopPlan, Position, Reason, Taped, set_mark
+from .findings import AGAIN, FORWARD, REVERSE, TAPE, Addition, Findings, LoopPlan, Position, Reason, Taped, set_mark
+from .launches import LAUNCH
 from .objects import ALLOCATIONS, VIEWS, chain
 from .recompute import repeatable
 from .stability import LOOPS
@@ -42,12 +43,14 @@ def find(reverse: Reverse, sweep: Sweep, name: str) -> Findings:
                 set_mark(operation(scope.new.owner), mark)
             replay = reverse.planner.decided.get(op)
             loads = sorted(_positions(list(replay.taped_loads))) if replay else []
-            checkpointed = reverse.checkpoints.takes(op)
-            plan = LoopPlan(_place(op), not _in_loop(op), replay is not None, tuple(loads), mark, checkpointed)
+            checkpointed, launch = reverse.checkpoints.takes(op), op.name == LAUNCH
+            plan = LoopPlan(_place(op), not _in_loop(op), replay is not None, tuple(loads), mark, checkpointed, launch)
             found.loops.append(plan)
             for backward, again in reverse.checkpoints.emitted.get(op, ()):
                 set_mark(backward, REVERSE + plan.number)
                 set_mark(again, AGAIN + plan.number)
+    for op, how in reverse.sharing.answers.items():
+        found.additions.append(Addition(_place(op), how.kind, how.reason))
     return found
 
 

@@ -42,17 +42,18 @@ class Sharing:
         self._forms: dict[Operation, Forms] = {}
 
     def how(self, op: Operation, memref: Value) -> How:
+        """How to add to the shadow of what `op` reads of `memref`. (`answers` is about memory that threads share.)"""
+        if around(op) is None and not self.device:
+            return How("own", "no threads are around")
+        if all(_is_private(o) for o in self.activity.objects.of(memref)):
+            return How("own", "the memory is the thread's own")
         if op not in self.answers:
             self.answers[op] = self._how(op, memref)
         return self.answers[op]
 
     def _how(self, op: Operation, memref: Value) -> How:
         launch = around(op)
-        if launch is None and not self.device:
-            return How("own", "no threads are around")
         objects = self.activity.objects.of(memref)
-        if all(_is_private(o) for o in objects):
-            return How("own", "the memory is the thread's own")
         if launch is None:
             return How("atomic", "threads that call this function may be at the same cells")
         if op.name != "memref.load" or len(objects) != 1:

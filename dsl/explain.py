@@ -25,7 +25,7 @@ from .modes import Mode
 from .request import Request
 
 if TYPE_CHECKING:
-    from dialects.findings import LoopPlan, Position, Taped
+    from dialects.findings import Addition, LoopPlan, Position, Taped
 
 # The signs of lines, and what they mean.
 _SIGNS = {"active": "A", "varied": "v", "useful": "u", "const": " "}
@@ -40,6 +40,14 @@ _WHAT = {
     "trips": "the trips of",
     "tape": "the tape of",
     "copy": "memory left by",
+}
+
+
+#: How threads add to the shadow of what a line reads.
+_ADDITIONS = {
+    "own": "reverse adds to the shadow without atomics",
+    "one": "reverse sums over the threads of a block, then adds once a block",
+    "atomic": "reverse adds to the shadow atomically (on the CPU the blocks then run in order, on one thread)",
 }
 
 
@@ -182,7 +190,12 @@ class _Writer:
                 known = self.states.get((file, line), "const")
                 self.states[file, line] = max(known, state, key=list(reversed(_SIGNS)).index)
             for loop in made.expansion.loops:
-                self._loop(loop)
+                if loop.launch:
+                    self._launch(loop)
+                else:
+                    self._loop(loop)
+            for addition in made.expansion.additions:
+                self._addition(addition)
         for made in self.measured.examined.derivatives:
             for taped in made.expansion.taped:
                 self._taped(taped)
@@ -249,6 +262,23 @@ class _Writer:
             return None
         wanted = set(marks)
         return sum(c for site, c in zip(self.measured.sites, self.counts) if site.mark in wanted and site.how == how)
+
+    # --- launches
+
+    def _launch(self, launch: LoopPlan) -> None:
+        forward = launch.mark in self.measured.examined.forward
+        said = "launched once more for the reverse, in which each thread first runs again what it needs"
+        if not forward:
+            said = "no forward launch; in that of the reverse each thread first runs what it needs"
+        if launch.from_tape:
+            lines = ", ".join(str(line) for line in sorted({line for _, line, _ in launch.from_tape}))
+            said += f"; the forward launch leaves it what is read on line {lines}"
+        if launch.position is not None:
+            self._note(launch.position, said)
+
+    def _addition(self, addition: Addition) -> None:
+        if addition.position is not None:
+            self._note(addition.position, f"{_ADDITIONS[addition.kind]}: {addition.reason}")
 
     # --- the tape
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from .errors import ArgumentError
 
 if TYPE_CHECKING:
+    from .explain import Explanation
     from .kernel import Kernel
+    from .modes import Mode
 
 FORALL_THREADS = 256
 """Threads of a block where `k.forall(n)` chooses: enough of them to hide latency, few enough for any kernel."""
@@ -59,6 +61,12 @@ class Grid:
 
         extents = [Const(e) for e in self.extents] if args and isinstance(args[0], Mode) else self.extents
         return self.host.ir(stage, *args, *extents)
+
+    def explain(self, mode: Mode, *args: Any) -> Explanation:
+        """What a derivative of the launch does on each source line; see `Kernel.explain`."""
+        from .annotations import Const
+
+        return self.host.explain(mode, *args, *map(Const, self.extents))
 
     def python(self, *args: Any, **kwargs: Any) -> None:
         """Run the undecorated function once for each thread, in plain Python: slow, and open to print and pdb."""

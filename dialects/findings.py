@@ -82,7 +82,7 @@ class LoopPlan:
 @dataclass(frozen=True)
 class Addition:
     """How the threads of a launch add to the shadow of what is read at `position`: "own" (plainly), "one" (summed over
-    all threads) or "atomic", and why.
+    all threads), "atomic" or "shared" (atomically in the memory of a block), and why.
     """
 
     position: Position | None

@@ -27,7 +27,9 @@ _SAME_INDEX = frozenset({"memref.cast", "memref.memory_space_cast", "memref.assu
 
 
 class How(NamedTuple):
-    """How to add: "own" (plainly), "one" (a sum over all threads) or "atomic"; and why."""
+    """How to add, and why: "own" (plainly), "one" (a sum over all threads), "atomic", or "shared" (atomically, in the
+    memory of a block).
+    """
 
     kind: str
     reason: str
@@ -48,7 +50,9 @@ class Sharing:
         if all(_is_private(o) for o in self.activity.objects.of(memref)):
             return How("own", "the memory is the thread's own")
         if op not in self.answers:
-            self.answers[op] = self._how(op, memref)
+            how = self._how(op, memref)
+            shared = all(is_shared(o.value.type) for o in self.activity.objects.of(memref))
+            self.answers[op] = How("shared", how.reason) if how.kind == "atomic" and shared else how
         return self.answers[op]
 
     def _how(self, op: Operation, memref: Value) -> How:

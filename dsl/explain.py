@@ -47,6 +47,7 @@ _WHAT = {
 _ADDITIONS = {
     "own": "reverse adds to the shadow without atomics",
     "one": "reverse sums over the threads of a block, then adds once a block",
+    "shared": "reverse adds atomically to the shadow, which is the block's own",
     "atomic": "reverse adds to the shadow atomically (on the CPU the blocks then run in order, on one thread)",
 }
 

@@ -36,17 +36,18 @@ class Grid:
     @property
     def host(self) -> Kernel:
         """The host code of the launch: a kernel of the arguments and the `extents`."""
-        return host_of(self.kernel, self.axes)
-
-    @property
-    def axes(self) -> int:
-        """How many axes there are. The others are 1 where the launch is compiled, so that no code asks for them."""
-        return max(k for k in (1, 2, 3) if k == 1 or self.blocks[k - 1] != 1 or self.threads[k - 1] != 1)
+        return host_of(self.kernel, self._ones)
 
     @property
     def extents(self) -> tuple[int, ...]:
-        """What the host code is told of the grid: its extents, and those of its blocks, along the axes there are."""
-        return (*self.blocks[: self.axes], *self.threads[: self.axes])
+        """What the host code is told of the grid: its extents, then those of its blocks, but for those that are 1. These
+        are known when it is compiled, so it is known that there are no other threads along them.
+        """
+        return tuple(e for e in (*self.blocks, *self.threads) if e != 1)
+
+    @property
+    def _ones(self) -> tuple[bool, ...]:
+        return tuple(e == 1 for e in (*self.blocks, *self.threads))
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         kernel = self.kernel
@@ -123,18 +124,20 @@ def _shown(extents: tuple[int, int, int]) -> str:
     return str(extents[0]) if extents[1:] == (1, 1) else str(extents)
 
 
-def host_of(kernel: Kernel, axes: int = 3) -> Kernel:
-    """The host code that launches a kernel over a grid of so many axes; the same object each time."""
+def host_of(kernel: Kernel, ones: tuple[bool, ...]) -> Kernel:
+    """The host code that launches a kernel over a grid of which these extents are 1; the same object each time."""
     found = kernel.__dict__.setdefault("host_code", {})
-    if axes not in found:
-        found[axes] = _host(kernel, axes)
-    return found[axes]  # type: ignore[no-any-return]
+    if ones not in found:
+        found[ones] = _host(kernel, ones)
+    return found[ones]  # type: ignore[no-any-return]
 
 
-def _host(kernel: Kernel, axes: int) -> Kernel:
+def _host(kernel: Kernel, ones: tuple[bool, ...]) -> Kernel:
     from .kernel import kernel as make
 
-    extents = _unused((*EXTENTS[:axes], *EXTENTS[3 : 3 + axes]), kernel.params)
+    names = _unused(EXTENTS, kernel.params)
+    extents = [name for name, one in zip(names, ones) if not one]
+    sizes = ["1" if one else name for name, one in zip(names, ones)]
     name = re.sub(r"\W+", "", kernel.name) or "kernel"
     (callee,) = _unused(("kernel",), (*kernel.params, name))
     positional = len(kernel.params) - kernel.keyword_only
@@ -142,7 +145,7 @@ def _host(kernel: Kernel, axes: int) -> Kernel:
     # Everything on one line, which takes the place of the kernel's own first line in messages.
     text = (
         f"def {name}({', '.join((*kernel.params, *extents))}): "
-        f"{callee}[({', '.join(extents[:axes])},), ({', '.join(extents[axes:])},)]({', '.join(passed)})\n"
+        f"{callee}[({', '.join(sizes[:3])}), ({', '.join(sizes[3:])})]({', '.join(passed)})\n"
     )
     made: Kernel = make(source=text, constants={callee: kernel}, **kernel.options)  # type: ignore[assignment]
     made.generated = True

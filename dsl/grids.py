@@ -40,7 +40,7 @@ class Grid:
 
     @property
     def extents(self) -> tuple[int, ...]:
-        """What the host code is told of the grid: its extents, then those of its blocks, but for those that are 1. These
+        """What the host code is told of the grid: its extents and those of its blocks, but for those that are 1. These
         are known when it is compiled, so it is known that there are no other threads along them.
         """
         return tuple(e for e in (*self.blocks, *self.threads) if e != 1)

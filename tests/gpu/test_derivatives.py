@@ -1,13 +1,48 @@
-"""Derivatives of the corpus on the CPU."""
+"""Derivatives of the corpus: on the CPU, on the simulator, and what is in the PTX of the simplest."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+
+import dsl
+from dsl import Const, Duplicated, device, driver
+from dsl import simulator as sim
+from dsl.checks import derivative_request
 
 from .corpus import CASES
 from .differentiate import check
 
+DIFFERENTIABLE = [name for name, case in CASES.items() if case.active]
+# One case a mechanism: atomics, barriers, shuffles, tapes of fixed and of counted size, the winner of a cell.
+SIMULATED = [
+    "saxpy", "square_in_place", "grid_stride", "heat_1d", "heat_1d_shared", "laplace_2d", "sum_shared", "sum_shuffle",
+    "extrema", "scan", "weighted_histogram", "matmul_tiled", "spmv_csr",
+]  # fmt: skip
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.active])
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_on_the_cpu(name):
     check(CASES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "chip"), [*((n, "sm_80") for n in SIMULATED), *((n, "sm_90") for n in SIMULATED[3:6])]
+)
+def test_on_the_simulator(name, chip):
+    on = sim.Device(chip)
+    check(CASES[name], lambda array: sim.asarray(array, on), lambda array: array.get())
+
+
+@pytest.mark.parametrize("name", [n for n in DIFFERENTIABLE if CASES[n].kind == "elementwise"])
+def test_reverse_of_elementwise_kernels_has_no_atomics_and_no_local_memory(name):
+    case = CASES[name]
+    arguments = [
+        Duplicated(v, np.zeros_like(v)) if isinstance(v, np.ndarray) and p in case.active else Const(v)
+        for p, v in zip(case.kernel.params, case.arguments())
+    ]
+    host = case.grid.host
+    request = derivative_request(dsl.Reverse, host, (Const, *arguments, *map(Const, case.grid.extents)))
+    text = device.lowered(driver.state_of(host), request, "sm_80")[0].ptx
+    assert "atom." not in text and "red." not in text
+    assert ".local" not in text

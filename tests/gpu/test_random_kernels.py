@@ -8,6 +8,6 @@ from .differentiate import check
 from .random_kernels import case
 
 
-@pytest.mark.parametrize("seed", [0, 2, 4, 5, 8, 9, 34])
+@pytest.mark.parametrize("seed", [2, 5, 9, 34])
 def test_derivatives(seed):
     check(case(seed))

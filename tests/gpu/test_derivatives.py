@@ -8,7 +8,7 @@ import pytest
 import dsl
 from dsl import Const, Duplicated, device, driver
 from dsl import simulator as sim
-from dsl.checks import derivative_request
+from dsl.checks import call_request, derivative_request
 
 from .corpus import CASES
 from .differentiate import check
@@ -34,7 +34,10 @@ def test_on_the_simulator(name, chip):
     check(CASES[name], lambda array: sim.asarray(array, on), lambda array: array.get())
 
 
-@pytest.mark.parametrize("name", [n for n in DIFFERENTIABLE if CASES[n].kind == "elementwise"])
+# (grid_stride counts first how many values each thread will put on the tape, by an atomic maximum.)
+@pytest.mark.parametrize(
+    "name", [n for n in DIFFERENTIABLE if CASES[n].kind == "elementwise" and not n.startswith("grid_stride")]
+)
 def test_reverse_of_elementwise_kernels_has_no_atomics_and_no_local_memory(name):
     case = CASES[name]
     arguments = [
@@ -45,4 +48,6 @@ def test_reverse_of_elementwise_kernels_has_no_atomics_and_no_local_memory(name)
     request = derivative_request(dsl.Reverse, host, (Const, *arguments, *map(Const, case.grid.extents)))
     text = device.lowered(driver.state_of(host), request, "sm_80")[0].ptx
     assert "atom." not in text and "red." not in text
-    assert ".local" not in text
+    # libdevice's sine has local memory of its own, for very large arguments.
+    primal = device.lowered(driver.state_of(host), call_request(host, (*case.arguments(), *case.grid.extents)), "sm_80")
+    assert ".local" not in text or ".local" in primal[0].ptx

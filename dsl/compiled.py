@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from lowering.abi import BAD_EXTENT, OUT_OF_MEMORY
+from lowering.abi import BAD_EXTENT, DISAGREEMENT, OUT_OF_MEMORY
 
 from . import errors, types
 from .kernel import Kernel
@@ -73,6 +73,11 @@ class Compiled:
         if code == -BAD_EXTENT:
             raise ValueError(f"{kernel.name}: an array that it allocates has a negative size, or one that is too large")
         if code < 0:
+            if code == -DISAGREEMENT:
+                raise RuntimeError(
+                    f"{kernel.name}: the threads of a block (or warp) go different ways where they have to wait for "
+                    "each other"
+                )
             raise RuntimeError(f"{kernel.name} ended with status {-code}")
         record = self.errors[code - 1]
         if record["exc"] == errors.CALLBACK:

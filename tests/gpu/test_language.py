@@ -206,3 +206,19 @@ def host_with_a_large_block(x):
 def test_a_block_that_is_too_large():
     with pytest.raises(errors.KernelValueError, match="2048 threads is too large"):
         host_with_a_large_block.ir("mlir", np.ones(3))
+
+
+@dsl.kernel(boundscheck=True)
+def waits_sometimes(p, y):
+    i = dsl.grid(1)
+    if p[i] > 0:
+        dsl.syncthreads()
+    y[i] = 1.0
+
+
+def test_barrier_that_only_some_threads_reach():
+    p = np.ones(32, np.int64)
+    waits_sometimes[1, 32](p, np.zeros(32))
+    p[3] = 0
+    with pytest.raises(RuntimeError, match="go different ways"):
+        waits_sometimes[1, 32](p, np.zeros(32))

@@ -124,7 +124,7 @@ def _shown(extents: tuple[int, int, int]) -> str:
     return str(extents[0]) if extents[1:] == (1, 1) else str(extents)
 
 
-def host_of(kernel: Kernel, ones: tuple[bool, ...]) -> Kernel:
+def host_of(kernel: Kernel, ones: tuple[bool, ...] = (False,) * 6) -> Kernel:
     """The host code that launches a kernel over a grid of which these extents are 1; the same object each time."""
     found = kernel.__dict__.setdefault("host_code", {})
     if ones not in found:

@@ -34,10 +34,12 @@ def test_on_the_simulator(name, chip):
     check(CASES[name], lambda array: sim.asarray(array, on), lambda array: array.get())
 
 
-# (grid_stride counts first how many values each thread will put on the tape, by an atomic maximum.)
-@pytest.mark.parametrize(
-    "name", [n for n in DIFFERENTIABLE if CASES[n].kind == "elementwise" and not n.startswith("grid_stride")]
-)
+# (grid_stride counts first how many values each thread will put on the tape, by an atomic maximum; all threads of
+# polynomial read the same coefficients.)
+SHARING = ("grid_stride", "polynomial")
+
+
+@pytest.mark.parametrize("name", [n for n in DIFFERENTIABLE if CASES[n].kind == "elementwise" and n not in SHARING])
 def test_reverse_of_elementwise_kernels_has_no_atomics_and_no_local_memory(name):
     case = CASES[name]
     arguments = [

@@ -40,6 +40,7 @@ _HOMES: dict[str, str] = {
         ".shadows": "chunked_onehot guess_activity make_zero make_zero_into onehot",
         ".transforms": "gradient gradient_into hessian hvp hvp_and_gradient jacobian value_and_gradient",
         ".foreign": "extern",
+        ".backends": "register_backend",
         ".functions": "checkpointed fma ignore_derivatives logdet solve_triangular within_autodiff",
         ".threads": "get_num_threads set_num_threads",
         ".parallel": "atomic_add atomic_cas atomic_exch atomic_max atomic_min ballot block_dim block_idx grid grid_dim "

@@ -19,6 +19,7 @@ from lowering.abi import ALLOC_CALL, DEVICE, LAUNCH_CALL, READ_CALL, WRITE_CALL
 from . import checks, types
 from .annotations import Annotation
 from .arrays import check_structs, check_written
+from .backends import backend_of
 from .compiled import Compiled
 from .errors import ArgumentError, CompileError
 from .kernel import Kernel
@@ -30,15 +31,12 @@ if TYPE_CHECKING:
 
     from .driver import State
 
-_INTERFACE = "__cuda_array_interface__"
-
-
 # --- arrays -------------------------------------------------------------------------------------------------------
 
 
 def on_device(value: Any) -> bool:
     """Whether a value is an array on a device, or holds one."""
-    return any(hasattr(type(leaf), _INTERFACE) for leaf in _leaves(value))
+    return any(backend_of(type(leaf)) is not None for leaf in _leaves(value))
 
 
 def _leaves(value: Any) -> Iterator[Any]:
@@ -66,7 +64,9 @@ class _At:
 
 def placed(value: Any) -> np.ndarray:
     """A NumPy array at the address of an array on a device. Its elements are not to be looked at."""
-    interface = dict(getattr(value, _INTERFACE))
+    backend = backend_of(type(value))
+    assert backend is not None
+    interface = backend.interface(value)
     if interface.get("mask") is not None:
         raise ArgumentError("an array with a mask cannot be passed to a kernel")
     dtype = getattr(value, "dtype", None)
@@ -79,7 +79,7 @@ def placed(value: Any) -> np.ndarray:
 
 def _replaced(value: Any, copies: list[tuple[Any, Any]]) -> Any:
     """An argument with NumPy arrays in place of those on a device; `copies` gets the mutable structs and theirs."""
-    if hasattr(type(value), _INTERFACE):
+    if backend_of(type(value)) is not None:
         return placed(value)
     if not on_device(value):
         return value
@@ -108,23 +108,16 @@ def _copy_back(copies: list[tuple[Any, Any]]) -> None:
 
 # --- drivers ------------------------------------------------------------------------------------------------------
 
-_cuda: dict[int, Any] = {}
-
-
 def driver_of(kernel: Kernel, args: tuple[Any, ...]) -> Driver:
     """The one driver of all arrays of a call; arrays of several kinds are refused."""
-    from . import simulator
-
     found: Driver | None = None
     for leaf in _leaves(args):
         if isinstance(leaf, np.ndarray):
             _mixed(kernel, "an array on the host")
-        if isinstance(leaf, simulator.Array):
-            mine: Driver = leaf.device  # type: ignore[assignment]  # (its functions are of a class of its own)
-        elif hasattr(type(leaf), _INTERFACE):
-            mine = _cuda_driver()
-        else:
+        backend = backend_of(type(leaf))
+        if backend is None:
             continue
+        mine = backend.driver(leaf)
         if found is not None and found is not mine:
             _mixed(kernel, f"one of the {found.name} and one of the {mine.name}, or two devices")
         found = mine
@@ -138,19 +131,6 @@ def _mixed(kernel: Kernel, what: str) -> None:
         kernel.loc,
         "bring all arrays to one place",
     )
-
-
-def _cuda_driver() -> Driver:
-    from lowering.cuda import Device
-
-    if not _cuda:
-        first = Device()
-        _cuda[first.number] = first
-    number = int(next(iter(_cuda.values())).cupy.cuda.Device().id)
-    if number not in _cuda:
-        _cuda[number] = Device()
-    found: Driver = _cuda[number]
-    return found
 
 
 # --- programs -----------------------------------------------------------------------------------------------------

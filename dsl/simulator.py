@@ -82,7 +82,8 @@ class Array:
         self._view = view  # has the address, shape and strides; its elements are not to be looked at
 
     @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
+    def __simulated_array_interface__(self) -> dict[str, Any]:
+        """Where the array is. (CUDA's libraries would take it for real by the name that they look for.)"""
         view = self._view
         strides = None if view.flags.c_contiguous else view.strides
         data = (view.__array_interface__["data"][0], False)

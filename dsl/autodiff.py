@@ -32,7 +32,8 @@ def autodiff(mode: Mode, f: Any, /, *args: Any) -> Any:
     `(tangent,)`, ForwardWithPrimal `(value, tangent)`, without the tangent where the result is Const.
     """
     if type(f) is Grid:
-        f, args = f.host, (*args, *map(Const, f.extents))
+        result = autodiff(mode, f.host, *args, *map(Const, f.extents))
+        return f.own(result) if mode.reverse else result
     for run in _runners(mode, f):
         result = run(args)
         if result is not MISS:

@@ -55,6 +55,11 @@ class Grid:
             args = kernel.bind(args, kwargs)
         self.host(*args, *self.extents)
 
+    def own(self, result: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What a reverse mode gives of the host code, less the slots of the extents: one for each argument of ours."""
+        *value, gradients = result
+        return (*value, gradients[: len(self.kernel.params)])
+
     def ir(self, stage: str = "mlir", *args: Any) -> str:
         """The launch as text at one stage of compiling; see `Kernel.ir`."""
         from .annotations import Const

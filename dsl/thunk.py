@@ -71,7 +71,7 @@ def autodiff_thunk(mode: Mode, f: Any, /, *args: Any) -> Any:
     """
     if type(f) is Grid:
         made = autodiff_thunk(mode, f.host, *args, *(Const[int] for _ in f.extents))  # type: ignore[misc]
-        return tuple(OfGrid(f, thunk) for thunk in made) if type(made) is tuple else OfGrid(f, made)
+        return tuple(OfGrid(f, t, mode) for t in made) if type(made) is tuple else OfGrid(f, made, mode)
     request = _request(mode, f, args)
     if mode.split:
         pair = _Pair(request)
@@ -82,10 +82,11 @@ def autodiff_thunk(mode: Mode, f: Any, /, *args: Any) -> Any:
 class OfGrid:
     """A thunk of `k[blocks, threads]`: it is called with Const of that, and the annotated arguments of k."""
 
-    __slots__ = ("grid", "thunk")
+    __slots__ = ("gives_gradients", "grid", "thunk")
 
-    def __init__(self, grid: Grid, thunk: Any) -> None:
+    def __init__(self, grid: Grid, thunk: Any, mode: Mode) -> None:
         self.grid, self.thunk = grid, thunk
+        self.gives_gradients = mode.reverse and type(thunk) is not ForwardPass
 
     def __call__(self, f: Any = None, /, *args: Any) -> Any:
         grid, given = self.grid, len(self.grid.kernel.params)
@@ -93,7 +94,8 @@ class OfGrid:
         if type(of) is not Grid or (of.kernel, of.extents) != (grid.kernel, grid.extents):
             raise ArgumentError(f"the first argument of a thunk of {grid!r} is {f!r}", hint=f"pass Const({grid!r})")
         extents = map(Const, grid.extents)
-        return self.thunk(Const(grid.host), *args[:given], *extents, *args[given:])
+        result = self.thunk(Const(grid.host), *args[:given], *extents, *args[given:])
+        return grid.own(result) if self.gives_gradients else result
 
     def __repr__(self) -> str:
         return f"thunk of {self.grid!r}"

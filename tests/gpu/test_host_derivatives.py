@@ -210,3 +210,26 @@ def test_exchange_is_refused_by_place():
     with pytest.raises(dsl.errors.DslError, match="atomic_rmw") as caught:
         autodiff(Reverse, running[1, 32], Const, Duplicated(x, np.zeros(32)), Duplicated(out, np.zeros(32)))
     assert "dsl.atomic_exch(out, 0, x[i])" in str(caught.value)
+
+
+@dsl.kernel
+def scaled(y, x, a):
+    i = dsl.grid(1)
+    if i < len(x):
+        y[i] = a * x[i] * x[i]
+
+
+def test_one_slot_for_each_argument_of_the_kernel():
+    """None for the extents of the grid, which the host code takes besides."""
+    x = np.arange(4.0)
+
+    def marked(a):
+        return Duplicated(np.zeros(4), np.ones(4)), Duplicated(x, np.zeros(4)), a
+
+    assert autodiff(Reverse, scaled[2, 2], Const, *marked(Active(0.5))) == ((None, None, 14.0),)
+    assert autodiff(ReverseWithPrimal, scaled[2, 2], Const, *marked(Const(0.5))) == (None, (None, None, None))
+    thunk = autodiff_thunk(Reverse, scaled[2, 2], Const, *marked(Active(0.5)))
+    assert thunk(Const(scaled[2, 2]), *marked(Active(0.5))) == ((None, None, 14.0),)
+    forward, reverse = autodiff_thunk(ReverseSplitWithPrimal, scaled[2, 2], Const, *marked(Active(0.5)))
+    tape, _, _ = forward(Const(scaled[2, 2]), *marked(Active(0.5)))
+    assert reverse(Const(scaled[2, 2]), *marked(Active(0.5)), tape) == ((None, None, 14.0),)

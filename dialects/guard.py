@@ -12,6 +12,7 @@ import faulthandler
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 
 Note = Callable[[str], None]
@@ -57,6 +58,8 @@ def _run(work: Callable[[Note], int], pipe: int) -> None:
         code = 0
     except KeyboardInterrupt:
         code = 130
+    except Exception:  # what `work` lets through is meant to be seen
+        traceback.print_exc()
     finally:
         with contextlib.suppress(OSError):
             sys.stderr.flush()

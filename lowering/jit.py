@@ -58,7 +58,7 @@ class Loaded:
     def __del__(self) -> None:
         tracker, self._tracker = self._tracker, 0
         # At the end of the process the linker goes with it, and ctypes may be half gone already.
-        if tracker and not sys.is_finalizing():
+        if tracker and sys is not None and not sys.is_finalizing():  # (modules are emptied last of all)
             _linker().unload(tracker)
 
 

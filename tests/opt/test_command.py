@@ -181,3 +181,12 @@ def test_list(capfd: pytest.CaptureFixture[str]) -> None:
     out = capfd.readouterr().out
     for name in ("activity{annotate}", "structure", "differentiate", "plan", "tape", "dead-code"):
         assert f"autodiff-{name}" in out
+
+
+def test_traceback_is_shown_where_it_is_asked_for(tmp_path):
+    wrong = tmp_path / "wrong.mlir"
+    wrong.write_text(WRONG["syntax"][0])
+    done = subprocess.run(
+        [sys.executable, "-m", "dialects.opt", str(wrong), "--traceback"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" in done.stderr and "expected ':'" in done.stderr

@@ -134,23 +134,17 @@ class Launches(Derivatives):
         return constant(None)
 
     def _refuse_results(self, kernel: Any, function: Function | None) -> None:
-        """A thread has nobody to return something to."""
+        """A thread has nobody to return something to. The place is the kernel's own, which is what has to change."""
+        refused = None
         if function is None:
-            raise self.b.error(
-                f"`{kernel.name}` changes or returns a struct of its caller's, which a thread of a grid cannot do",
-                "let it write into an array",
-            )
-        if function.writebacks:
+            refused = "changes or returns a struct of its caller's, which a thread of a grid cannot do"
+        elif function.writebacks:
             path = ".".join((kernel.params[function.writebacks[0].argument], *function.writebacks[0].path))
-            raise self.b.error(
-                f"`{kernel.name}` assigns to `{path}`: all threads of the grid would",
-                "let it write into an array",
-            )
-        if function.result_type != types.none:
-            raise self.b.error(
-                f"`{kernel.name}` returns {function.result_type}: what a grid runs returns nothing",
-                "let it write into an array",
-            )
+            refused = f"assigns to `{path}`: all threads of the grid would"
+        elif function.result_type != types.none:
+            refused = f"returns {function.result_type}: what a grid runs returns nothing"
+        if refused:
+            raise errors.KernelTypeError(f"`{kernel.name}` {refused}", kernel.loc, "let it write into an array")
 
     def _extent(self, value: Value) -> ir.Value:
         if value.known:

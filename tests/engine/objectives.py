@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 import dsl
+from benchmarks.objectives.lorenz import lorenz
 
 
 @dsl.kernel
@@ -89,25 +90,6 @@ def bundle(cameras, x, weight, seen, features, errors):
         bend = 1.0 + cam[9] * r2 + cam[10] * r2 * r2
         errors[2 * i] = weight[i] * (cam[6] * px * bend + cam[7] - features[i, 0])
         errors[2 * i + 1] = weight[i] * (cam[6] * py * bend + cam[8] - features[i, 1])
-
-
-@dsl.kernel
-def slope(x, y, z, sigma, rho, beta):
-    return sigma * (y - x), x * (rho - z) - y, x * y - beta * z
-
-
-@dsl.kernel
-def lorenz(x, y, z, sigma, rho, beta, steps, dt):
-    """The Lorenz system by RK4: what it carries is all that the reverse sweep cannot do without."""
-    for t in range(steps):
-        ax, ay, az = slope(x, y, z, sigma, rho, beta)
-        bx, by, bz = slope(x + 0.5 * dt * ax, y + 0.5 * dt * ay, z + 0.5 * dt * az, sigma, rho, beta)
-        cx, cy, cz = slope(x + 0.5 * dt * bx, y + 0.5 * dt * by, z + 0.5 * dt * bz, sigma, rho, beta)
-        ex, ey, ez = slope(x + dt * cx, y + dt * cy, z + dt * cz, sigma, rho, beta)
-        x += dt / 6.0 * (ax + 2.0 * bx + 2.0 * cx + ex)
-        y += dt / 6.0 * (ay + 2.0 * by + 2.0 * cy + ey)
-        z += dt / 6.0 * (az + 2.0 * bz + 2.0 * cz + ez)
-    return x + y + z
 
 
 def arguments(kernel: dsl.kernel, size: int) -> tuple[list, list[int]]:  # type: ignore[valid-type]

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from mlir.ir import BlockArgument, IntegerAttr, Operation, Value
 
 from .builder import home, operation, walk
-from .launches import axis, constant, extents
+from .launches import LAUNCH, axis, constant, extents
 
 Symbol: TypeAlias = tuple[str, object]
 Product: TypeAlias = tuple[Symbol, ...]
@@ -87,6 +87,8 @@ class Forms:
             return self._outside(value)
         if isinstance(value, BlockArgument):
             owner = operation(value.owner.owner)
+            if owner.name == LAUNCH:
+                return self._argument(value.arg_number)
             if owner.name != "scf.for" or value.arg_number != 0:
                 return None
             bound = self.of(owner.operands[1])
@@ -98,7 +100,15 @@ class Forms:
             return {(("tid", axis(op)),): 1}
         if op.name == "gpu.block_id":
             return {(("bid", axis(op)),): 1}
+        if op.name in ("gpu.grid_dim", "gpu.block_dim"):
+            return self.of(extents(self.region)[axis(op) + (3 if op.name == "gpu.block_dim" else 0)])
         return self._combined(op, value)
+
+    def _argument(self, number: int) -> Form | None:
+        """An argument of the launch's body: block's and thread's numbers, then the extents (in normal form unused)."""
+        if number < 6:
+            return {(("bid" if number < 3 else "tid", number % 3),): 1}
+        return self.of(extents(self.region)[number - 6]) if number < 12 else None
 
     def _outside(self, value: Value) -> Form:
         """What comes from outside is the same for all threads; casts are looked through."""
@@ -141,6 +151,26 @@ class Forms:
         return not add(a, b, -1)
 
     # what tells threads apart --------------------------------------------------------------------------------------
+    def own_cells(self, sites: list[tuple[Operation, list[Value]]], shared: bool) -> bool:
+        """Whether no two threads are at one cell of an array (of the block's memory, if `shared`) that is read or
+        written at `sites`: ops of the region, each with the array's indices.
+        """
+        sizes = extents(self.region)
+        needed: set[Symbol] = {("tid", k) for k in range(3) if constant(sizes[3 + k]) != 1}
+        if not shared:
+            needed |= {("bid", k) for k in range(3) if constant(sizes[k]) != 1}
+        tables = [[self.of(i) for i in indices] for _, indices in sites]
+        guards = [self.guards(op) for op, _ in sites]
+        covered = {symbol for symbol, _ in set.intersection(*(g.pinned for g in guards))}
+        for column in zip(*tables, strict=True):
+            first = column[0]
+            if first is None or any(form is None or not self.same(form, first) for form in column[1:]):
+                continue
+            told = [self.digits(first, guard) for guard in guards]
+            if all(t is not None for t in told):
+                covered |= set.intersection(*(t for t in told if t is not None))
+        return needed <= covered
+
     def digits(self, form: Form, guards: Guards) -> set[Symbol] | None:
         """The numbers of threads and blocks that an index tells apart; None if it mixes them up."""
         return self._digits(varying(form), guards, 8)

@@ -133,20 +133,21 @@ class Objects:
                     target.writers.append(op)
 
 
-_OVERLAP = "autodiff.overlap"
+#: An attribute of a function: groups of its arguments that may overlap; of a module: all arguments may.
+OVERLAP = "autodiff.overlap"
 
 
 def mark_overlapping(function: Operation, groups: list[list[int]]) -> None:
     """Write down that the arguments of each group may overlap among each other; others are taken not to."""
-    function.attributes[_OVERLAP] = ArrayAttr.get([DenseI64ArrayAttr.get(group) for group in groups])
+    function.attributes[OVERLAP] = ArrayAttr.get([DenseI64ArrayAttr.get(group) for group in groups])
 
 
 def _overlapping(function: Operation) -> Iterator[list[Value]]:
     """The groups of memrefs that may overlap: of what was marked, those with elements of one type."""
-    if _OVERLAP not in function.attributes:
+    if OVERLAP not in function.attributes:
         return
     arguments = list(function.regions[0].blocks[0].arguments)
-    for group in ArrayAttr(function.attributes[_OVERLAP]):
+    for group in ArrayAttr(function.attributes[OVERLAP]):
         by_type: dict[str, list[Value]] = {}
         for index in DenseI64ArrayAttr(group):
             if is_memref(arguments[index].type):

@@ -26,13 +26,14 @@ from .findings import Addition, LoopPlan, Taped
 from .forwarding import forward_values
 from .launch_memory import place_memory
 from .launches import inline_device_calls
-from .objects import mark_overlapping
+from .objects import OVERLAP, mark_overlapping
 from .prepare import prepare
 from .private import make_private
 from .request import Request
 from .silent import refuse_undecided
 from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
+from .unshared import make_additions_plain
 from .upstream import run
 from .winner import keep_winners
 from .within import settle
@@ -98,6 +99,8 @@ def clean(module: Module) -> None:
         run(module, "inline," + AFTER)
         for op in walk_functions(module):
             remove_dead_code(op)
+            if OVERLAP not in module.operation.attributes:
+                make_additions_plain(op)
 
 
 def _expand(module: Module, declaration: Operation, request: Request, rules: RuleSource | None = None) -> Expansion:

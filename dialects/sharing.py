@@ -17,9 +17,9 @@ from typing import NamedTuple
 from mlir.ir import BlockArgument, Operation, Value
 
 from .activity import Activity
-from .affine import Forms, Symbol
+from .affine import Forms
 from .builder import operation, walk
-from .launches import DEVICE, LAUNCH, around, constant, extents, is_shared
+from .launches import DEVICE, LAUNCH, around, is_shared
 from .objects import MemoryObject
 
 #: Views under which an index stays the index that it is.
@@ -69,12 +69,12 @@ class Sharing:
         shared = is_shared(memory.value.type)
         if not shared and all(forms.same_for_all(i) for i in list(op.operands)[1:]):
             return How("one", "all threads read the same cell")
-        if _root(memref) != memory.value:
+        if root(memref) != memory.value:
             return How("atomic", "it is read through a view")
         sites = self._sites(launch, memory)
         if sites is None:
             return How("atomic", "the same memory is read through a view")
-        return self._compare(forms, sites, launch, shared)
+        return self._compare(forms, sites, shared)
 
     def _sites(self, region: Operation, memory: MemoryObject) -> list[Operation] | None:
         """The active loads of `memory` in the region; None if not all can be compared."""
@@ -85,30 +85,16 @@ class Sharing:
             if op.name == "memref.load" and memory in self.activity.objects.of(op.operands[0]):
                 if not self.activity.value(op.results[0]):
                     continue
-                if _root(op.operands[0]) != memory.value:
+                if root(op.operands[0]) != memory.value:
                     return None
                 found.append(op)
         return found
 
-    def _compare(self, forms: Forms, sites: list[Operation], launch: Operation, shared: bool) -> How:
-        sizes = extents(launch)
-        needed: set[Symbol] = {("tid", k) for k in range(3) if constant(sizes[3 + k]) != 1}
-        if not shared:
-            needed |= {("bid", k) for k in range(3) if constant(sizes[k]) != 1}
-        tables = [[forms.of(i) for i in list(op.operands)[1:]] for op in sites]
-        guards = [forms.guards(op) for op in sites]
-        covered = {symbol for symbol, _ in set.intersection(*(g.pinned for g in guards))}
-        for column in range(len(tables[0])):
-            column_forms = [table[column] for table in tables]
-            first = column_forms[0]
-            if first is None or any(form is None or not forms.same(form, first) for form in column_forms[1:]):
-                continue
-            told = [forms.digits(first, guard) for guard in guards]
-            if all(t is not None for t in told):
-                covered |= set.intersection(*(t for t in told if t is not None))
-        if needed <= covered:
+    def _compare(self, forms: Forms, sites: list[Operation], shared: bool) -> How:
+        indices = [(op, list(op.operands)[1:]) for op in sites]
+        if forms.own_cells(indices, shared):
             return How("own", "each thread has cells of its own")
-        if len(sites) > 1 and len({str(t) for t in tables}) > 1:
+        if len({str([forms.of(i) for i in table]) for _, table in indices}) > 1:
             return How("atomic", "several loads of one thread may meet those of others")
         return How("atomic", "the index may be the same for several threads")
 
@@ -129,7 +115,8 @@ def _on_host(allocation: Operation) -> bool:
     return any(op.name == LAUNCH for op in walk(function))
 
 
-def _root(memref: Value) -> Value:
+def root(memref: Value) -> Value:
+    """What a memref is, but for casts: the same cells by the same indices."""
     while not isinstance(memref, BlockArgument) and operation(memref.owner).name in _SAME_INDEX:
         memref = operation(memref.owner).operands[0]
     return memref

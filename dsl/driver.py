@@ -322,7 +322,7 @@ class Asked(NamedTuple):
 
 def _asked(state: State, request: Request) -> Asked:
     """The kernel of a request, lowered and checked."""
-    from mlir.ir import Location
+    from mlir.ir import Location, UnitAttr
 
     from dialects.pipeline import parse
 
@@ -335,6 +335,8 @@ def _asked(state: State, request: Request) -> Asked:
     writebacks = tuple(lowered.writebacks)
     checks.check_result(request, result)
     module = parse(lowered.module_text)
+    if not _strict(state, request):
+        module.operation.attributes["autodiff.overlap"] = UnitAttr.get(module.context)
     if mode is None:
         return Asked(module, lowered.entry, lowered, result, "const", True)
     returns = result_activity(mode, request.returns, result).__name__.lower()

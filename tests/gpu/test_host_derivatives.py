@@ -51,6 +51,40 @@ def test_kernel_that_differentiates_a_kernel():
     assert np.allclose(dA, B * seed) and np.allclose(dB, A * seed) and np.allclose(C, A * B)
 
 
+def neighbours(A, C):
+    i = dsl.grid(1)
+    if i < len(A) - 1:
+        C[i] = A[i] * A[i + 1]
+
+
+def test_additions_to_cells_of_one_thread_are_plain():
+    """By what the launch is: with more blocks, threads of other blocks are at the same cells."""
+    given = numbers()
+
+    def atomics(grid, given=given):
+        return "atom." in grid.ir("ptx", *given)
+
+    loose = dsl.kernel(grad_kernel.fn, strict_aliasing=False)
+    assert not atomics(grad_kernel[1, 32]) and atomics(grad_kernel[2, 16]) and atomics(loose[1, 32])
+
+    @dsl.kernel
+    def shifted(A, dA, C, dC):
+        autodiff_deferred(Reverse, neighbours, Const, Duplicated(A, dA), Duplicated(C, dC))
+
+    assert atomics(shifted[1, 32], given[:4])
+
+    @dsl.kernel
+    def beside(A, dA, B, dB, C, dC):
+        autodiff_deferred(Reverse, mul_kernel, Const, Duplicated(A, dA), Duplicated(B, dB), Duplicated(C, dC))
+        dsl.atomic_add(dA, 31 - dsl.thread_idx.x, 1.0)
+
+    assert atomics(beside[1, 32])
+    A, dA, B, dB, C, dC = numbers()
+    seed = dC.copy()
+    beside[1, 32](A, dA, B, dB, C, dC)
+    assert np.allclose(dA, B * seed + 1) and np.allclose(dB, A * seed)
+
+
 def test_split_mode():
     A, dA, B, dB, C, dC = numbers()
     seed = dC.copy()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from mlir.ir import BlockArgument, IntegerAttr, Operation, Value
+from mlir.ir import BlockArgument, DenseI64ArrayAttr, IntegerAttr, Operation, ShapedType, Value
 
 from .builder import home, operation, walk
 from .launches import LAUNCH, axis, constant, extents
@@ -20,6 +20,9 @@ Product: TypeAlias = tuple[Symbol, ...]
 Form: TypeAlias = dict[Product, int]
 
 _CASTS = frozenset({"arith.index_cast", "arith.index_castui", "arith.extsi", "arith.extui"})
+#: Views under which an index stays the index that it is.
+SAME_INDEX = frozenset({"memref.cast", "memref.memory_space_cast", "memref.assume_alignment"})
+_PARTS, _DYNAMIC = ("offsets", "sizes", "strides"), ShapedType.get_dynamic_size()
 _THREAD = ("tid", "bid", "loop")
 # Predicates of arith.cmpi: what holds (less than, as left and right operand), if the condition does, and if not.
 _LESS = {2: (0, 1), 6: (0, 1), 4: (1, 0), 8: (1, 0)}
@@ -137,6 +140,40 @@ class Forms:
                 return {(("same", value),): 1}
         return None
 
+    def cell(self, memref: Value, indices: list[Value]) -> tuple[Value, list[Form | None]]:
+        """The array that a memref is a view of, as far as indices can be followed, and its own indices."""
+        forms = [self.of(index) for index in indices]
+        while not isinstance(memref, BlockArgument):
+            view = operation(memref.owner)
+            if view.name == "memref.subview":
+                through = self._through(view, forms)
+                if through is None:
+                    break
+                forms = through
+            elif view.name not in SAME_INDEX:
+                break
+            memref = view.operands[0]
+        return memref, forms
+
+    def _through(self, view: Operation, forms: list[Form | None]) -> list[Form | None] | None:
+        """The indices of what memref.subview `view` is a part of; None if it is not clear which axes it leaves out."""
+        offsets, sizes, strides = (list(DenseI64ArrayAttr(view.attributes[f"static_{n}"])) for n in _PARTS)
+        dynamic = iter(list(view.operands)[1:])
+        known = [[n if n != _DYNAMIC else next(dynamic) for n in part] for part in (offsets, sizes, strides)]
+        left_out = len(offsets) - len(forms)
+        dropped = [k for k, size in enumerate(sizes) if size == 1] if left_out else []
+        if len(dropped) != left_out:
+            return None
+        own = iter(forms)
+        found: list[Form | None] = []
+        for k, (offset, _, stride) in enumerate(zip(*known, strict=True)):
+            first, step, index = self._form(offset), self._form(stride), {} if k in dropped else next(own)
+            found.append(None if first is None or step is None or index is None else add(first, multiply(step, index)))
+        return found
+
+    def _form(self, number: int | Value) -> Form | None:
+        return ({(): number} if number else {}) if isinstance(number, int) else self.of(number)
+
     def _entry(self) -> object:
         return self.region.regions[0].blocks[0]
 
@@ -151,7 +188,7 @@ class Forms:
         return not add(a, b, -1)
 
     # what tells threads apart --------------------------------------------------------------------------------------
-    def own_cells(self, sites: list[tuple[Operation, list[Value]]], shared: bool) -> bool:
+    def own_cells(self, sites: list[tuple[Operation, list[Form | None]]], shared: bool) -> bool:
         """Whether no two threads are at one cell of an array (of the block's memory, if `shared`) that is read or
         written at `sites`: ops of the region, each with the array's indices.
         """
@@ -159,10 +196,9 @@ class Forms:
         needed: set[Symbol] = {("tid", k) for k in range(3) if constant(sizes[3 + k]) != 1}
         if not shared:
             needed |= {("bid", k) for k in range(3) if constant(sizes[k]) != 1}
-        tables = [[self.of(i) for i in indices] for _, indices in sites]
         guards = [self.guards(op) for op, _ in sites]
         covered = {symbol for symbol, _ in set.intersection(*(g.pinned for g in guards))}
-        for column in zip(*tables, strict=True):
+        for column in zip(*(forms for _, forms in sites), strict=True):
             first = column[0]
             if first is None or any(form is None or not self.same(form, first) for form in column[1:]):
                 continue

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mlir.ir import IntegerAttr, IntegerType, MemRefType, Operation, ShapedType, UnitAttr, Value
 
+from .affine import SAME_INDEX
 from .builder import Builder, operation, operations, walk
 from .errors import refuse
 from .launches import add_launch, around, constant, extents, stands_in
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 #: By arith's number of the kind of update: whether the larger value wins.
 EXTREMES = {4: True, 5: True, 8: False, 9: False}
-#: Views under which an index stays the index that it is.
-_SAME_INDEX = frozenset({"memref.cast", "memref.memory_space_cast", "memref.assume_alignment"})
 
 
 def is_extreme(op: Operation) -> bool:
@@ -57,7 +56,7 @@ def check(op: Operation, activity: Activity) -> None:
     if activity.value(op.results[0]):
         raise refuse(op, "what atomic_max or atomic_min returns has no derivative", "read the cell in another launch")
     root, views = chain(memref)
-    if len(objects) != 1 or root != next(iter(objects)).value or any(v.name not in _SAME_INDEX for v in views):
+    if len(objects) != 1 or root != next(iter(objects)).value or any(v.name not in SAME_INDEX for v in views):
         raise refuse(op, "atomic_max or atomic_min of a part of an array has no derivative", "index the whole array")
     for memory in objects:
         for writer in memory.writers:

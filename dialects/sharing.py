@@ -17,13 +17,10 @@ from typing import NamedTuple
 from mlir.ir import BlockArgument, Operation, Value
 
 from .activity import Activity
-from .affine import Forms
+from .affine import SAME_INDEX, Form, Forms
 from .builder import operation, walk
 from .launches import DEVICE, LAUNCH, around, is_shared
 from .objects import MemoryObject
-
-#: Views under which an index stays the index that it is.
-_SAME_INDEX = frozenset({"memref.cast", "memref.memory_space_cast", "memref.assume_alignment"})
 
 
 class How(NamedTuple):
@@ -67,17 +64,21 @@ class Sharing:
         if forms is None:
             forms = self._forms[launch] = Forms(launch)
         shared = is_shared(memory.value.type)
-        if not shared and all(forms.same_for_all(i) for i in list(op.operands)[1:]):
+        if not shared and is_whole(memref, memory.value) and all(forms.same_for_all(i) for i in list(op.operands)[1:]):
             return How("one", "all threads read the same cell")
-        if root(memref) != memory.value:
-            return How("atomic", "it is read through a view")
-        sites = self._sites(launch, memory)
+        sites = self._sites(launch, memory, forms)
         if sites is None:
-            return How("atomic", "the same memory is read through a view")
-        return self._compare(forms, sites, shared)
+            return How("atomic", "it is read through a view")
+        if forms.own_cells(sites, shared):
+            return How("own", "each thread has cells of its own")
+        if len({str(cell) for _, cell in sites}) > 1:
+            return How("atomic", "several loads of one thread may meet those of others")
+        return How("atomic", "the index may be the same for several threads")
 
-    def _sites(self, region: Operation, memory: MemoryObject) -> list[Operation] | None:
-        """The active loads of `memory` in the region; None if not all can be compared."""
+    def _sites(
+        self, region: Operation, memory: MemoryObject, forms: Forms
+    ) -> list[tuple[Operation, list[Form | None]]] | None:
+        """The active loads of `memory` in the region, with its indices; None if not all can be compared."""
         found = []
         for op in walk(region):
             if op.name == "memref.copy" and memory in self.activity.objects.of(op.operands[0]):
@@ -85,18 +86,11 @@ class Sharing:
             if op.name == "memref.load" and memory in self.activity.objects.of(op.operands[0]):
                 if not self.activity.value(op.results[0]):
                     continue
-                if root(op.operands[0]) != memory.value:
+                array, cell = forms.cell(op.operands[0], list(op.operands)[1:])
+                if array != memory.value:
                     return None
-                found.append(op)
+                found.append((op, cell))
         return found
-
-    def _compare(self, forms: Forms, sites: list[Operation], shared: bool) -> How:
-        indices = [(op, list(op.operands)[1:]) for op in sites]
-        if forms.own_cells(indices, shared):
-            return How("own", "each thread has cells of its own")
-        if len({str([forms.of(i) for i in table]) for _, table in indices}) > 1:
-            return How("atomic", "several loads of one thread may meet those of others")
-        return How("atomic", "the index may be the same for several threads")
 
 
 def _is_private(memory: MemoryObject) -> bool:
@@ -115,8 +109,8 @@ def _on_host(allocation: Operation) -> bool:
     return any(op.name == LAUNCH for op in walk(function))
 
 
-def root(memref: Value) -> Value:
-    """What a memref is, but for casts: the same cells by the same indices."""
-    while not isinstance(memref, BlockArgument) and operation(memref.owner).name in _SAME_INDEX:
+def is_whole(memref: Value, memory: Value) -> bool:
+    """Whether a memref is the whole of `memory`, by the same indices."""
+    while not isinstance(memref, BlockArgument) and operation(memref.owner).name in SAME_INDEX:
         memref = operation(memref.owner).operands[0]
-    return memref
+    return memref == memory

@@ -17,7 +17,6 @@ from .affine import Forms
 from .builder import Builder, is_memref, operation, walk
 from .launches import LAUNCH, is_shared, stands_in
 from .objects import ALLOCATIONS, VIEWS, chain
-from .sharing import root
 
 #: Ops that read or write memory plainly, or not at all.
 _PLAIN = VIEWS | {
@@ -37,9 +36,11 @@ def make_additions_plain(function: Operation) -> None:
             continue
         forms = Forms(launch)
         for memory, ops in updates.items():
-            if all(_is_addition(op) and root(op.operands[1]) == memory for op in ops):
-                sites = [(op, list(op.operands)[2:]) for op in ops]
-                if _is_private(memory, launch) or forms.own_cells(sites, is_shared(memory.type)):
+            if all(_is_addition(op) for op in ops):
+                cells = [forms.cell(op.operands[1], list(op.operands)[2:]) for op in ops]
+                sites = [(op, cell) for op, (_, cell) in zip(ops, cells, strict=True)]
+                apart = all(array == memory for array, _ in cells) and forms.own_cells(sites, is_shared(memory.type))
+                if apart or _is_private(memory, launch):
                     for op in ops:
                         _make_plain(op)
 

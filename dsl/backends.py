@@ -20,7 +20,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .errors import ArgumentError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lowering.driver import Driver
+
+    from .device_memory import Memory
 
 
 class Backend(Protocol):
@@ -39,6 +43,12 @@ class Backend(Protocol):
     def driver(self, array: Any) -> Driver:
         """The device that the array is on, the same object each time."""
         ...
+
+    # A backend may also have this, which is what results on the device need (`Memory` is of `dsl.device_memory`):
+    #
+    #     def array(self, driver, memory, address, shape, dtype, strides): ...
+    #
+    # An array of its kind, at an address within `memory`, which it keeps alive; strides are in bytes.
 
 
 _METHODS = ("owns", "interface", "driver")
@@ -81,6 +91,13 @@ class _Simulator:
         found: Driver = array.device
         return found
 
+    def array(
+        self, driver: Any, memory: Memory, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: Any
+    ) -> Any:
+        from .simulator import over
+
+        return over(driver, memory, address, shape, dtype, strides)
+
 
 class _Cuda:
     """Arrays that say by `__cuda_array_interface__` where they are: CuPy's, PyTorch's, Numba's. They run by CuPy."""
@@ -108,6 +125,12 @@ class _Cuda:
             self._devices[number] = Device()
         found: Driver = self._devices[number]
         return found
+
+    def array(
+        self, driver: Any, memory: Memory, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: Any
+    ) -> Any:
+        """CuPy's, whatever the arguments were: other libraries take it without a copy."""
+        return driver.array(memory, address, shape, dtype, strides)
 
 
 register_backend("cuda", _Cuda())

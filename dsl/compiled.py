@@ -14,12 +14,17 @@ from lowering.abi import BAD_EXTENT, DISAGREEMENT, OUT_OF_MEMORY
 
 from . import errors, types
 from .kernel import Kernel
+from .memory import adopt
 from .request import Leaf, Request, is_continuous
 from .syntax.loc import Loc
 
 
 class Compiled:
-    """One entry function. `call(address of the slots)` runs it; the rest says how its slots are laid out."""
+    """One entry function. `call(address of the slots)` runs it; the rest says how its slots are laid out. `adopt` makes
+    arrays of what it returns.
+    """
+
+    adopt: Any = staticmethod(adopt)
 
     __slots__ = (
         "call",

@@ -22,6 +22,7 @@ from .errors import CompileError, DifferentiationError, DslError
 from .kernel import Kernel
 from .modes import Mode
 from .options import KernelOptions, options, resolve
+from .placed import on_device
 from .request import Request, result_activity
 from .runner import MISS, Runner, build
 from .syntax.loc import Loc
@@ -75,23 +76,16 @@ def call(kernel: Kernel, args: tuple[Any, ...], kwargs: dict[str, Any] | None = 
         result = run(args)
         if result is not MISS:
             return result
-    if _on_device(args):
+    if on_device(args):
         from . import device
 
         return device.call(kernel, args)
     return _carry_out(state, checks.call_request(kernel, args), args)
 
 
-def _on_device(args: tuple[Any, ...]) -> bool:
-    """Whether arrays on a GPU, or on the simulator, are among the arguments."""
-    from .device import on_device
-
-    return on_device(args)
-
-
 def differentiate(mode: Any, f: Any, args: tuple[Any, ...]) -> Any:
     """Run a derivative for which there is no runner."""
-    if _on_device(args):
+    if on_device(args):
         from . import device
 
         return device.differentiate(mode, f, args)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from . import types
-from .memory import adopt
 
 _LOW = struct.pack("=H", 1)[0] == 1  # little-endian: the low end of a word comes first
 
@@ -91,10 +90,11 @@ _PLAIN = (types.bool_, types.int64, types.float64)
 
 
 def leaf_result(leaf: types.Type, stem: str, names: dict[str, Any]) -> str:
-    """The expression that makes a result leaf of its unpacked variables. What it refers to is put into `names`."""
+    """The expression that makes a result leaf of its unpacked variables. What it refers to is put into `names`, where
+    `adopt` is (see `Compiled`).
+    """
     parts = result_names(leaf, stem)
     if isinstance(leaf, types.ArrayType):
-        names["adopt"] = adopt
         dtype = f"dtype_{leaf.dtype}"
         names[dtype] = leaf.dtype.dtype
         r = leaf.ndim

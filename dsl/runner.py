@@ -97,6 +97,7 @@ class Writer:
             overflow=overflow,
             PackError=(struct.error, OverflowError),
             kernel=request.kernel,
+            adopt=compiled.adopt,
         )
 
     # --- the parts in their order

@@ -159,11 +159,11 @@ class Array:
 
 
 class _Memory:
-    """One allocation, given back when no array refers to it."""
+    """One allocation, given back when no array refers to it; or what is `given`, which is kept."""
 
-    def __init__(self, device: Device, nbytes: int) -> None:
-        self.device, self.nbytes = device, nbytes
-        self.address = device.alloc(nbytes)
+    def __init__(self, device: Device, nbytes: int, given: Any = None) -> None:
+        self.device, self.nbytes, self.given = device, nbytes, given
+        self.address = device.alloc(nbytes) if given is None else given.address
 
     def read(self) -> tuple[np.ndarray, int]:
         whole = np.empty(self.nbytes, np.uint8)
@@ -175,14 +175,15 @@ class _Memory:
         self.device.copy_to_device(self.address, whole)
 
     def __del__(self) -> None:
-        self.device.free(self.address)
+        if self.given is None:
+            self.device.free(self.address)
 
 
-class _At:
-    """An address as NumPy takes it."""
+class _Interface:
+    """What NumPy asks for an array at an address."""
 
-    def __init__(self, address: int, nbytes: int) -> None:
-        self.__array_interface__ = {"shape": (nbytes,), "typestr": "|u1", "data": (address, False), "version": 3}
+    def __init__(self, interface: dict[str, Any]) -> None:
+        self.__array_interface__ = interface
 
 
 def empty(shape: Any, dtype: Any = np.float64, device: Device | None = None) -> Array:
@@ -192,7 +193,26 @@ def empty(shape: Any, dtype: Any = np.float64, device: Device | None = None) -> 
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     nbytes = int(np.prod(sizes, dtype=np.int64)) * kind.itemsize
     memory = _Memory(device, nbytes)
-    return Array(device, memory, np.asarray(_At(memory.address, nbytes)).view(kind).reshape(sizes))
+    interface = {"shape": (nbytes,), "typestr": "|u1", "data": (memory.address, False), "version": 3}
+    return Array(device, memory, np.asarray(_Interface(interface)).view(kind).reshape(sizes))
+
+
+def over(
+    device: Device, memory: Any, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]
+) -> Array:
+    """An array over memory of the device, which it keeps: an object with `address` and `nbytes`."""
+    whole = _Memory(device, memory.nbytes, memory)
+    if 0 in shape:
+        return Array(device, whole, np.empty(shape, dtype))
+    interface = {
+        "shape": shape,
+        "typestr": f"|V{dtype.itemsize}" if dtype.kind == "V" else dtype.str,  # bfloat16 is unknown to the protocol
+        "data": (address, False),
+        "strides": strides,
+        "version": 3,
+    }
+    view = np.asarray(_Interface(interface))
+    return Array(device, whole, view.view(dtype) if dtype.kind == "V" else view)
 
 
 def zeros(shape: Any, dtype: Any = np.float64, device: Device | None = None) -> Array:

@@ -1,7 +1,9 @@
 """Grid kernels for CUDA devices: MLIR with gpu.launch in host functions to PTX and host code.
 
 arrays.py      which arrays are on the device
-spread.py      loops of host code over such arrays become launches
+nests.py       which iterations of loops of host code over such arrays can be done at once
+spread.py      these loops become launches
+threads.py     of the forms that are here
 device.py      launches become kernels, and these PTX
 parameters.py  the parameters of a kernel, plain pointers and numbers
 libdevice.py   mathematical functions
@@ -14,6 +16,6 @@ tools.py       ptxas and nvdisasm, where they are installed
 from __future__ import annotations
 
 from .options import CHIPS, DeviceOptions, check_chip
-from .program import Program, compile
+from .program import Program, Signature, compile
 
-__all__ = ["CHIPS", "DeviceOptions", "Program", "check_chip", "compile"]
+__all__ = ["CHIPS", "DeviceOptions", "Program", "Signature", "check_chip", "compile"]

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 from mlir.ir import (
+    ComplexType,
     DenseI32ArrayAttr,
     DenseI64ArrayAttr,
     FlatSymbolRefAttr,
@@ -37,8 +38,8 @@ from mlir.ir import (
 
 from ..abi import ALLOC_CALL as ALLOC
 from ..abi import DEVICE, FREE_CALL, LAUNCH_CALL, READ_CALL, WRITE_CALL
-from ..errors import LoweringError, position
 from ..grid.emit import Emitter, home, operations, plain
+from ..manual import FREE
 from ..memory import element_bytes
 from ..pointers import ATTRIBUTE
 from .arrays import Arrays
@@ -58,13 +59,12 @@ def call_device(module: Module, arrays: Arrays, kernels: dict[str, Kernel]) -> l
             number = order[str(op.attributes["kernel"]).rpartition("@")[2]]
             cells[number] = [n for n, value in enumerate(list(op.operands)[6:]) if arrays.is_cell(value)]
             todo.append((partial(_launch, number), op))
-        elif op.name == "memref.alloc" and arrays.on_device(op.results[0]):
+        elif op.name in ("memref.alloc", "memref.alloca") and arrays.on_device(op.results[0]):
             todo.append((partial(_alloc, _frees(op, arrays)), op))
-        elif any(map(arrays.on_device, op.operands)):
-            if arrays.single(op):
-                todo.append((_read if op.name == "memref.load" else _write, op))
-            elif op.name == "memref.dealloc":
-                todo.append((Operation.erase, op))
+        elif arrays.single(op):
+            todo.append((_read if op.name == "memref.load" else _write, op))
+        elif op.name == "memref.dealloc" and arrays.on_device(op.operands[0]):
+            todo.append((_free if FREE in op.attributes else Operation.erase, op))
     for rewrite, op in todo:
         rewrite(op)
     for op in operations(module.body):
@@ -75,13 +75,36 @@ def call_device(module: Module, arrays: Arrays, kernels: dict[str, Kernel]) -> l
     return cells
 
 
-def refuse_returned(arrays: Arrays, entry: Operation) -> None:
-    """A program that returns an array on the device is refused: nobody would own it."""
-    end = operations(entry.regions[0].blocks[0])[-1]
-    if any(map(arrays.on_device, end.operands)):
-        raise LoweringError(
-            "an array on the device is returned", position(end.location), "write into an argument instead"
-        )
+def return_words(arrays: Arrays, entry: str) -> list[str]:
+    """Let the entry return arrays on the device as the words that describe them: nothing on the host owns them. Returns
+    where each of the arrays is.
+    """
+    function = arrays.defined[entry]
+    end = operations(function.regions[0].blocks[0])[-1]
+    e = Emitter(InsertionPoint(end), end.location)
+    places: list[str] = []
+    returned: list[Value] = []
+    for value in end.operands:
+        if isinstance(value.type, MemRefType):
+            places.append(arrays.place(value))
+        returned += _described(e, value) if arrays.on_device(value) else [value]
+    if "device" in places:
+        type_ = FunctionType(TypeAttr(function.attributes["function_type"]).value)
+        found = FunctionType.get(list(type_.inputs), [value.type for value in returned])
+        function.attributes["function_type"] = TypeAttr.get(found)
+        e.op("func.return", returned)
+        end.erase()
+    return places
+
+
+def _described(e: Emitter, array: Value) -> list[Value]:
+    """The words of an array, as the entry function's caller takes them."""
+    type_ = MemRefType(array.type)
+    index, word = IndexType.get(), IntegerType.get_signless(64)
+    scalar = MemRefType.get([], type_.element_type)
+    _, *extents = e.op("memref.extract_strided_metadata", [array], [scalar, *[index] * (1 + 2 * type_.rank)]).results
+    address = e.value("memref.extract_aligned_pointer_as_index", [array], index)
+    return [e.value("arith.index_cast", [v], word) for v in (address, address, *extents)]
 
 
 def _declare(module: Module) -> None:
@@ -130,8 +153,19 @@ def _launch(number: int, op: Operation) -> None:
 def _frees(op: Operation, arrays: Arrays) -> bool:
     """Whether an array is to be freed at the end of the block that it is allocated in, which it does not outlive."""
     block = home(op.results[0])
-    inside = plain(block.owner).name != "func.func"
-    return inside and all(_within(v, block) for v in arrays.members(op.results[0]))
+    members = arrays.members(op.results[0])
+    if plain(block.owner).name == "func.func" or not all(_within(v, block) for v in members):
+        return False
+    users = [plain(use.owner) for value in members for use in value.uses]
+    return not any(op.name == "memref.dealloc" and FREE in op.attributes for op in users)
+
+
+def _free(op: Operation) -> None:
+    """Memory that the program frees by hand (see `manual`)."""
+    e = Emitter(InsertionPoint(op), op.location)
+    address = e.value("memref.extract_aligned_pointer_as_index", [op.operands[0]], IndexType.get())
+    _ask(op, e, [*_words(e, FREE_CALL), e.value("arith.index_cast", [address], IntegerType.get_signless(64))])
+    op.erase()
 
 
 def _alloc(frees: bool, op: Operation) -> None:
@@ -153,9 +187,16 @@ def _alloc(frees: bool, op: Operation) -> None:
 def _read(op: Operation) -> None:
     e = Emitter(InsertionPoint(op), op.location)
     array, *places = op.operands
+    type_ = op.results[0].type
     address, nbytes = _address(e, array, places)
-    bits = _ask(op, e, [*_words(e, READ_CALL), address, *_words(e, nbytes)])
-    op.results[0].replace_all_uses_with(_number(e, bits, op.results[0].type))
+    parts = [type_.element_type] * 2 if isinstance(type_, ComplexType) else [type_]
+    size = nbytes // len(parts)
+    found = [
+        _number(e, _ask(op, e, [*_words(e, READ_CALL), _further(e, address, n * size), *_words(e, size)]), part)
+        for n, part in enumerate(parts)
+    ]
+    value = e.value("complex.create", found, type_) if len(found) == 2 else found[0]
+    op.results[0].replace_all_uses_with(value)
     op.erase()
 
 
@@ -163,8 +204,15 @@ def _write(op: Operation) -> None:
     e = Emitter(InsertionPoint(op), op.location)
     number, array, *places = op.operands
     address, nbytes = _address(e, array, places)
-    _ask(op, e, [*_words(e, WRITE_CALL), address, *_words(e, nbytes), *values(e, number)])
+    parts = values(e, number)
+    size = nbytes // len(parts)
+    for n, part in enumerate(parts):
+        _ask(op, e, [*_words(e, WRITE_CALL), _further(e, address, n * size), *_words(e, size), part])
     op.erase()
+
+
+def _further(e: Emitter, address: Value, nbytes: int) -> Value:
+    return e.binary("addi", address, e.integer(nbytes, address.type))
 
 
 def _address(e: Emitter, array: Value, places: list[Value]) -> tuple[Value, int]:

@@ -1,54 +1,220 @@
 """Pass: loops of host code over arrays on the device become launches.
 
-A loop becomes one if its iterations surely do not depend on each other: it carries nothing, calls nothing, and each
-array that it writes is only touched at elements whose first index goes with the loop's counter. So filling and copying
-arrays, and array expressions, run on the device. An scf.parallel, whose author says so, becomes one in any case.
+In the order of what is tried:
+- a nest of loops becomes a launch with a thread for each combination of the counters whose iterations can be done at
+  once (`nests`); the other loops are run by each thread. Sums, products, smallest or largest values that it carries
+  become a launch in which each thread takes a part of the iterations, and one of a single thread that puts the parts
+  together. A body that does several things is cut into launches where that sets more counters free;
+- any other loop becomes a launch of a single thread, in the order of the host code.
+
+So filling and copying arrays, array expressions and reductions run on the device, those of derivatives included; the
+host reads what it goes on with. A loop in which something is launched, called or allocated stays where it is.
 """
 
 from __future__ import annotations
 
-from mlir.ir import (
-    Block,
-    BlockArgument,
-    DenseI32ArrayAttr,
-    IndexType,
-    InsertionPoint,
-    IntegerAttr,
-    IntegerType,
-    MemRefType,
-    Operation,
-    Value,
-)
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
-from ..grid.calls import Copier
-from ..grid.emit import Emitter, captured, home, operations, plain, walk
-from .arrays import Arrays
+from mlir.ir import BlockArgument, FlatSymbolRefAttr, IndexType, MemRefType, Module, Operation, Value
+from mlir.passmanager import PassManager
 
-THREADS = 256
-_PURE = ("arith.", "math.", "complex.")
-_STRUCTURE = frozenset(("scf.for", "scf.if", "scf.yield", "scf.reduce", "memref.load", "memref.store", "memref.dim"))
+from ..grid.emit import captured, plain, walk
+from .arrays import LOOPS, Arrays, launchable
+from .nests import Axis, Carried, Nest
+from .threads import Threads, emitter, reduce, run_by_one
+
+
+def prepare(module: Module) -> None:
+    """Bring host code into the form that `spread` looks at: calls inlined, views as indices of what they are of."""
+    text = str(module)
+    passes = ["inline"]
+    if "linalg." in text:
+        passes.append("convert-linalg-to-loops")
+    if any(view in text for view in ("memref.subview", "memref.expand_shape", "memref.collapse_shape")):
+        passes.append("fold-memref-alias-ops")
+    passes += ["lower-affine", "canonicalize", "cse", "loop-invariant-code-motion"]
+    PassManager.parse(f"builtin.module({','.join(passes)})").run(module.operation)
 
 
 def spread(arrays: Arrays, distinct: bool) -> bool:
-    """Turn what loops it can into launches; whether there were any. `distinct`: arrays do not overlap."""
-    made = False
-    for op in [op for op in arrays.outside_launches() if op.name == "memref.copy" and arrays.on_device(op.operands[0])]:
-        _copy(op)
-        return True  # the classes have to be found anew
-    while True:
-        loop = next(
-            (found for op in arrays.offending() if (found := _loop_around(op, arrays, distinct)) is not None), None
-        )
-        if loop is None:
-            return made
-        _launch(loop)
-        made = True
+    """Turn loops into launches; whether there were any, so that the classes of `arrays` are to be found anew.
+    `distinct`: arrays do not overlap.
+    """
+    for op in arrays.outside_launches():
+        if op.name == "memref.copy" and arrays.on_device(op.operands[0]) != arrays.on_device(op.operands[1]):
+            arrays.device |= {arrays.root(v) for v in op.operands}
+    for op in list(arrays.outside_launches()):
+        if op.name == "memref.copy" and any(map(arrays.on_device, op.operands)):
+            _copy(op)
+            return True
+        if op.name == "func.call" and any(map(arrays.on_device, op.operands)) and _product(op, arrays):
+            return True
+    for form in (_at_once, _in_order):
+        turns: dict[Operation, Callable[[], None] | None] = {}
+        for op in arrays.touches():
+            for loop in _around(op):
+                if loop not in turns:
+                    turns[loop] = form(loop, arrays, distinct)
+                if turns[loop] is not None:
+                    break
+        chosen = [turn for turn in turns.values() if turn is not None]
+        for turn in chosen:
+            turn()
+        if chosen:
+            return True
+    return False
+
+
+def _around(op: Operation) -> list[Operation]:
+    """The loops around an operation, the outermost first."""
+    found: list[Operation] = []
+    parent = plain(op.parent)
+    while parent.name != "func.func":
+        if parent.name in LOOPS:
+            found.append(parent)
+        parent = plain(parent.parent)
+    return found[::-1]
+
+
+def _reaches_the_host(loop: Operation, arrays: Arrays) -> bool:
+    """Whether a loop takes arrays that stay on the host, the error cell apart."""
+    taken = [value for value in captured(loop) if isinstance(value.type, MemRefType)]
+    return not all(arrays.on_device(value) or arrays.is_cell(value) for value in taken)
+
+
+# --- at once
+
+
+class _Piece(NamedTuple):
+    """Something that is done in all iterations of a nest: by the threads of one launch, or, where values are carried,
+    by those of a reduction.
+    """
+
+    body: list[Operation]
+    axes: list[Axis]
+    carried: list[Carried]
+
+
+def _at_once(loop: Operation, arrays: Arrays, distinct: bool) -> Callable[[], None] | None:
+    nest = Nest(loop, arrays, distinct)
+    if not nest.is_sound or _reaches_the_host(loop, arrays):
+        return None
+    pieces = _pieces(nest)
+    if pieces is None or not any(p.carried or any(axis.apart is not None for axis in p.axes) for p in pieces):
+        return None
+
+    def turn() -> None:
+        e = emitter(loop)
+        for piece in pieces:
+            if piece.carried:
+                reduce(e, piece.axes, piece.body, piece.carried)
+            else:
+                Threads(e, piece.axes).launch(piece.body)
+        loop.erase()
+
+    return turn
+
+
+def _pieces(nest: Nest) -> list[_Piece] | None:
+    """What is done in a nest, cut into pieces that can be done one after the other; None: it cannot be cut as it has to
+    be.
+    """
+    whole = _Piece(nest.body, nest.axes(nest.body), nest.carried)
+    written = nest.written(list(nest.accesses(nest.body)))
+    must = bool(nest.carried and written)
+    if not must and (nest.carried or all(axis.apart == frozenset() for axis in whole.axes)):
+        return [whole]
+    fallback = None if must else [whole]
+    if any(op.regions for op in nest.body):
+        return fallback
+    parts: list[_Part] = [
+        _Part(_slice(nest.body, [a.op for a in group if a.writes]), root, []) for root, group in written.items()
+    ]
+    if nest.carried:
+        wanted = [plain(one.value.owner) for one in nest.carried if not isinstance(one.value, BlockArgument)]
+        parts.append(_Part(_slice(nest.body, wanted), None, nest.carried))
+    order = _order(nest, parts)
+    if order is None:
+        return fallback
+    cut = [_Piece(part.body, nest.axes(part.body), part.carried) for part in order]
+    free = [axis.counter for axis in whole.axes if axis.apart is not None]
+    gained = any(axis.apart is not None and axis.counter not in free for piece in cut for axis in piece.axes)
+    return cut if must or gained else fallback
+
+
+class _Part(NamedTuple):
+    """A part of a body: what it does to the arrays of one class, or what is carried."""
+
+    body: list[Operation]
+    writes: Value | None
+    carried: list[Carried]
+
+
+def _slice(body: list[Operation], ends: list[Operation]) -> list[Operation]:
+    """These operations and what of the body they need, in order."""
+    wanted = set(ends)
+    for op in reversed(body):
+        if op in wanted:
+            wanted |= {plain(v.owner) for v in op.operands if not isinstance(v, BlockArgument)}
+    return [op for op in body if op in wanted]
+
+
+def _order(nest: Nest, parts: list[_Part]) -> list[_Part] | None:
+    """An order in which parts can be done each for all iterations; None: there is none.
+
+    What one part reads and another writes must be touched in one iteration only: then the one that comes first in the
+    body can come first altogether.
+    """
+    place = {op: number for number, op in enumerate(nest.body)}
+    written = nest.written(list(nest.accesses(nest.body)))
+    before: list[set[int]] = [set() for _ in parts]
+    for one, part in enumerate(parts):
+        for other, writer in enumerate(parts):
+            if other == one or writer.writes is None:
+                continue
+            group = written[writer.writes]
+            reads = [place[a.op] for a in group if a.op in part.body and not a.writes]
+            stores = [place[a.op] for a in group if a.writes]
+            if not reads:
+                continue
+            if any(axis.apart != frozenset() for axis in nest.axes([a.op for a in group])):
+                return None
+            if max(reads) < min(stores):
+                before[other].add(one)
+            elif min(reads) > max(stores):
+                before[one].add(other)
+            else:
+                return None
+    order: list[int] = []
+    while len(order) < len(parts):
+        ready = [n for n in range(len(parts)) if n not in order and before[n] <= set(order)]
+        if not ready:
+            return None
+        order.append(ready[0])
+    return [parts[n] for n in order]
+
+
+# --- in order
+
+
+def _in_order(loop: Operation, arrays: Arrays, distinct: bool) -> Callable[[], None] | None:
+    inside = [op for op in walk(loop) if op != loop]
+    if not all(map(launchable, inside)) or any(isinstance(r.type, MemRefType) for r in loop.results):
+        return None
+    if _reaches_the_host(loop, arrays):
+        return None
+    return partial(run_by_one, loop)
+
+
+# --- copies and products
 
 
 def _copy(op: Operation) -> None:
     """A copy as a loop over the elements."""
     source, target = op.operands
-    e = Emitter(InsertionPoint(op), op.location)
+    e = emitter(op)
     type_ = MemRefType(source.type)
     sizes = [e.value("memref.dim", [source, e.integer(axis)], IndexType.get()) for axis in range(type_.rank)]
 
@@ -63,103 +229,29 @@ def _copy(op: Operation) -> None:
     op.erase()
 
 
-def _loop_around(op: Operation, arrays: Arrays, distinct: bool) -> Operation | None:
-    """The outermost loop around an operation that can be a launch."""
-    around: list[Operation] = []
-    parent = plain(op.parent)
-    while parent.name != "func.func":
-        around.append(parent)
-        parent = plain(parent.parent)
-    return next((loop for loop in reversed(around) if _independent(loop, arrays, distinct)), None)
-
-
-def _independent(loop: Operation, arrays: Arrays, distinct: bool) -> bool:
-    if loop.name not in ("scf.for", "scf.parallel") or loop.results:
+def _product(call: Operation, arrays: Arrays) -> bool:
+    """A product of matrices (see `lowering.linear_algebra`) as loops; whether the call is one."""
+    if not FlatSymbolRefAttr(call.attributes["callee"]).value.startswith("dsl.blas.gemm."):
         return False
-    body = loop.regions[0].blocks[0]
-    inside = [op for op in walk(loop) if op != loop]
-    if not all(op.name in _STRUCTURE or op.name.startswith(_PURE) for op in inside):
-        return False
-    if any(isinstance(v.type, MemRefType) and not arrays.on_device(v) for v in captured(loop)):
-        return False
-    if loop.name == "scf.parallel":
-        return len(body.arguments) == 1
-    places: dict[Value, set[Value | None]] = {}  # of each array, the first indices of its elements that are touched
-    written: set[Value] = set()
-    for op in inside:
-        if op.name in ("memref.load", "memref.store"):
-            writes = op.name == "memref.store"
-            array, *indices = list(op.operands)[1 if writes else 0 :]
-            places.setdefault(arrays.root(array), set()).add(indices[0] if indices else None)
-            if writes:
-                written.add(arrays.root(array))
-    if written and len(places) > 1 and not distinct:
-        return False
-    return all(_each_its_own(places[array], body.arguments[0]) for array in written)
-
-
-def _each_its_own(indices: set[Value | None], counter: Value) -> bool:
-    """Whether elements at these indices are another for each iteration: at one index, which is the counter, or differs
-    from it, or from its negative, by a number that does not change in the loop.
-    """
-    (index, *others) = indices
-    if others or index is None:
-        return False
-    if index == counter:
-        return True
-    if isinstance(index, BlockArgument):
-        return False
-    op = plain(index.owner)
-    loop = plain(counter.owner.owner)
-    if op.name not in ("arith.addi", "arith.subi") or counter not in list(op.operands):
-        return False
-    return all(operand == counter or _outside(operand, loop) for operand in op.operands) and (
-        op.operands[0] != op.operands[1]
-    )
-
-
-def _outside(value: Value, loop: Operation) -> bool:
-    block = home(value)
-    while True:
-        owner = plain(block.owner)
-        if owner == loop:
-            return False
-        if owner.name == "func.func":
-            return True
-        block = owner.block
-
-
-def _launch(loop: Operation) -> None:
-    """A launch with a thread for each iteration, in place of the loop."""
-    lower, upper, step = list(loop.operands)[:3]
-    e = Emitter(InsertionPoint(loop), loop.location)
-    count = e.value("arith.ceildivsi", [e.value("arith.subi", [upper, lower], upper.type), step], upper.type)
-    zero, one = e.integer(0), e.integer(1)
-    count = e.value("arith.maxsi", [count, zero], count.type)
-    threads = e.integer(THREADS)
-    blocks = e.value("arith.ceildivsi", [count, threads], count.type)
-    attributes = {
-        "operandSegmentSizes": DenseI32ArrayAttr.get([0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]),
-        "workgroup_attributions": IntegerAttr.get(IntegerType.get_signless(64), 0),
-    }
-    launch = e.op("gpu.launch", [blocks, one, one, threads, one, one], [], attributes, 1)
+    c, a, b, sign = call.operands
+    e = emitter(call)
+    element = MemRefType(c.type).element_type
     index = IndexType.get()
-    block = launch.regions[0].blocks.append(*[index] * 12, arg_locs=[loop.location] * 12)
-    with e.at(block):
-        first = e.value("arith.muli", [block.arguments[0], block.arguments[9]], index)
-        number = e.value("arith.addi", [first, block.arguments[3]], index)
-        branch = e.op("scf.if", [e.compare(2, number, count)], [], None, 2)
-        _body(e, loop, branch.regions[0].blocks.append(), number, lower, step)
-        e.op("gpu.terminator")
-    loop.erase()
+    rows, columns, inner = (
+        e.value("memref.dim", [array, e.integer(axis)], index) for array, axis in ((c, 0), (c, 1), (a, 1))
+    )
+    factor = e.value("arith.sitofp", [sign], element)
 
+    def cell(i: Value, j: Value) -> None:
+        old = e.value("memref.load", [c, i, j], element)
 
-def _body(e: Emitter, loop: Operation, block: Block, number: Value, lower: Value, step: Value) -> None:
-    with e.at(block):
-        place = e.value("arith.addi", [lower, e.value("arith.muli", [number, step], step.type)], step.type)
-        copy = Copier(e)
-        body = loop.regions[0].blocks[0]
-        copy.map[body.arguments[0]] = place
-        for op in operations(body)[:-1]:
-            copy.operation(op)
-        e.op("scf.yield")
+        def add(k: Value, total: Value) -> Value:
+            left, right = e.value("memref.load", [a, i, k], element), e.value("memref.load", [b, k, j], element)
+            term = e.value("arith.mulf", [e.value("arith.mulf", [left, right], element), factor], element)
+            return e.value("arith.addf", [total, term], element)
+
+        e.op("memref.store", [e.fold(inner, old, add), c, i, j])
+
+    e.loop(rows, lambda i: e.loop(columns, lambda j: cell(i, j)))
+    call.erase()
+    return True

@@ -77,3 +77,14 @@ def test_simulated_arrays_do_not_pass_for_real_ones():
     from dsl import simulator
 
     assert not hasattr(simulator.asarray(X), "__cuda_array_interface__")
+
+
+@dsl.kernel
+def doubled(x):
+    return 2 * x
+
+
+def test_results_need_a_backend_that_makes_arrays():
+    dsl.register_backend("remote", Remotes())
+    with pytest.raises(dsl.DslError, match="its backend cannot make one"):
+        doubled(Remote(X, Device()))

@@ -1,0 +1,99 @@
+"""Memory of devices and arrays over it, made by the driver protocol: for results, shadows, tapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import ArgumentError
+from .placed import Home, placed
+
+if TYPE_CHECKING:
+    from lowering.driver import Driver
+
+
+class Memory:
+    """What a driver has allocated, given back when nothing refers to it. Without a driver it is somebody else's."""
+
+    __slots__ = ("__weakref__", "address", "driver", "nbytes")
+
+    def __init__(self, driver: Driver | None, address: int, nbytes: int) -> None:
+        self.driver, self.address, self.nbytes = driver, address, nbytes
+
+    def __del__(self) -> None:
+        if self.driver is not None:
+            self.driver.free(self.address)
+
+
+def array_over(
+    home: Home, memory: Memory, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]
+) -> Any:
+    """An array of the backend's kind over memory, which it keeps; strides are in bytes."""
+    make = getattr(home.backend, "array", None)
+    if make is None:
+        raise ArgumentError(
+            f"an array is to be made on the {home.driver.name}, but its backend cannot make one",
+            hint="write into an argument, or give the backend a method `array` (see dsl.register_backend)",
+        )
+    return make(home.driver, memory, address, shape, dtype, strides)
+
+
+def empty(home: Home, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """A new, contiguous array, its elements not set."""
+    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    memory = Memory(home.driver, home.driver.alloc(nbytes, home.driver.current_stream()), nbytes)
+    return array_over(home, memory, memory.address, shape, dtype, _contiguous(shape, dtype.itemsize))
+
+
+def zeros(home: Home, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    made = empty(home, shape, dtype)
+    clear(home, made)
+    return made
+
+
+def clear(home: Home, array: Any) -> None:
+    """Set all elements to 0."""
+    at = placed(array)
+    if not at.flags.c_contiguous:
+        copy_into(array, zeros(home, at.shape, at.dtype))
+    elif at.size:
+        home.driver.memset(at.ctypes.data, 0, at.nbytes, home.driver.current_stream())
+
+
+def copy_of(home: Home, array: Any) -> Any:
+    """A contiguous copy."""
+    at = placed(array)
+    made = empty(home, at.shape, at.dtype)
+    if at.flags.c_contiguous:
+        if at.size:
+            target = placed(made).ctypes.data
+            home.driver.copy(target, at.ctypes.data, at.nbytes, home.driver.current_stream())
+    else:
+        copy_into(made, array)
+    return made
+
+
+def copy_into(target: Any, source: Any) -> None:
+    """Copy elements, whatever the strides."""
+    _copy()(target, source)
+
+
+def _copy() -> Any:
+    global _kernel
+    if _kernel is None:
+        from .kernel import kernel
+
+        _kernel = kernel(source="def copy(target, source):\n    target[:] = source\n")
+    return _kernel
+
+
+_kernel: Any = None
+
+
+def _contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    strides: list[int] = []
+    for size in reversed(shape):
+        strides.insert(0, itemsize)
+        itemsize *= size
+    return tuple(strides)

@@ -1,0 +1,187 @@
+"""Host code on devices: array expressions, reductions and loops become launches, results are arrays there."""
+
+import gc
+
+import numpy as np
+import pytest
+
+import dsl
+from dsl import Active, Const, Duplicated, Forward, Reverse, ReverseWithPrimal
+from dsl import simulator as sim
+from lowering.simulator import Device
+
+from .places import derivative, same
+from .test_host_derivatives import coarsen, energy, simulate, waves
+
+rng = np.random.default_rng(3)
+
+
+def n(*shape):
+    return rng.normal(size=shape)
+
+
+def moving(x):
+    """An argument with a shadow that is not 0: what was there has to stay in it."""
+    return Duplicated(x, n(*x.shape))
+
+
+class Counting(Device):
+    """Notes how many threads each launch has."""
+
+    def __init__(self):
+        super().__init__()
+        self.threads = []
+
+    def launch(self, function, grid, block, arguments, shared_bytes=0, stream=0):
+        self.threads.append(int(np.prod(grid) * np.prod(block)))
+        super().launch(function, grid, block, arguments, shared_bytes, stream)
+
+
+# --- results
+
+
+@dsl.kernel
+def several(x):
+    y = 2 * x
+    return y, y[1:], x, x[::2], 3.0, np.zeros((2, 0)), x > 0
+
+
+def test_results_are_arrays_on_the_device():
+    same(several, n(5))
+
+
+def test_memory_of_results_is_given_back():
+    device = Device()
+    x = sim.asarray(np.ones(5), device)
+    before = len(device._own)
+    result = several(x)
+    assert len(device._own) > before
+    view = result[1]
+    del result
+    gc.collect()
+    assert view.get().tolist() == [2.0] * 4
+    del view
+    gc.collect()
+    assert len(device._own) == before
+
+
+# --- expressions
+
+
+@dsl.kernel
+def outer(y, a, b):
+    y[:] = a[:, None] * b[None, :] + a[0]
+
+
+@pytest.mark.parametrize("columns", [4, 1])  # of b, which is broadcast along the axis or not
+def test_broadcasting(columns):
+    given = [moving(n(5, 4)), moving(n(5)), moving(n(columns))]
+    derivative(Forward, outer, Const, *given)
+    derivative(Reverse, outer, Const, *given)
+
+
+def test_threads_for_what_is_independent():
+    device = Counting()
+    y, a, b = (Duplicated(*(sim.asarray(v, device) for v in (x, np.zeros_like(x)))) for x in (n(40, 30), n(40), n(30)))
+    dsl.autodiff(Reverse, outer, Const, y, a, b)
+    # y, dy and the gradients by a and b, of which a[0] is a sum: its parts are put together by one thread
+    assert sorted(device.threads) == [1, 256, 256, 1280, 1280, 1280]
+
+
+@dsl.kernel
+def layers(x, w, b):
+    h = np.tanh(w @ x + b[:, None])
+    p = np.exp(h - np.max(h, axis=1, keepdims=True))
+    return np.sum((p / np.sum(p, axis=1, keepdims=True)) ** 2) + np.sum(np.sum(h, axis=0) ** 3)
+
+
+def test_products_and_reductions():
+    derivative(ReverseWithPrimal, layers, Active, moving(n(3, 5)), moving(n(4, 3)), moving(n(4)))
+
+
+@dsl.kernel
+def kinds(x, i, b):
+    y = x.astype(np.float32)
+    c = np.where(b, y, -y)
+    z = x * (1 + 2j)
+    return c, i * 2 + 1, np.sum(i), np.any(b), np.sum(c), np.sum(z * z), z[1]
+
+
+def test_kinds_of_numbers():
+    same(kinds, n(6), np.arange(6), n(6) > 0, rtol=1e-6)
+
+
+@dsl.kernel
+def shifts(x):
+    y = x.copy()
+    for _ in range(3):
+        y[1:] = y[:-1] * 0.5 + x[1:]
+        y, x = x, y
+    y[2:] += x[:-2]
+    return np.cumsum(y) * x[::-1]
+
+
+def test_arrays_that_overlap_and_change_places():
+    same(shifts, n(9))
+
+
+@dsl.kernel
+def search(x, i):
+    k, s, m = np.argmax(x), 0.0, 0
+    while m < len(x) and x[m] < 0.9:
+        s += x[m] * x[i[m]]
+        m += 1
+    return x[k] * s
+
+
+def test_loops_that_no_threads_can_share():
+    derivative(Reverse, search, Active, moving(n(9)), Const(np.arange(9)[::-1].copy()))
+
+
+@dsl.kernel
+def shrink(x):
+    m = 0
+    while dsl.sum(x * x) > 0.1 and m < 5:
+        y = x * 0.5
+        x = np.sin(y) + y * y
+        m += 1
+    return np.sum(x)
+
+
+def test_loops_that_allocate():
+    derivative(ReverseWithPrimal, shrink, Active, moving(n(6)))
+
+
+@pytest.mark.parametrize(
+    "f, given",
+    [
+        (simulate, (moving(n(100) * 0.5), moving(n(100)), Const(2))),
+        (energy, (moving(n(100) * 0.5), Const(1.0))),
+        (coarsen, (moving(n(16) * 0.5), moving(n(16)))),
+        (waves, (moving(n(40)), moving(n(40)), Active(2.0))),
+    ],
+)
+def test_hosts_with_launches(f, given):
+    derivative(Reverse, f, *given)
+
+
+@dsl.kernel(boundscheck=True)
+def checked(x, k):
+    for i in range(len(x)):
+        x[i] = 2 * x[i + k]
+
+
+def test_errors_of_loops():
+    same(checked, n(6), 0)
+    with pytest.raises(IndexError, match=r"out of bounds(.|\n)*x\[i \+ k\]"):
+        checked(sim.asarray(n(6)), 1)
+
+
+@dsl.kernel
+def linear(a, b):
+    return np.sum(np.linalg.solve(a, b))
+
+
+def test_what_runs_on_the_host_only():
+    with pytest.raises(dsl.errors.CompileError, match=r"LAPACK's lu runs on the host(.|\n)*np.linalg.solve"):
+        linear(sim.asarray(np.eye(3)), sim.asarray(n(3)))

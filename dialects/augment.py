@@ -182,14 +182,13 @@ class Augmenter(Copier):
 
     def zeroed_like(self, op: Operation, operands: Sequence[Value]) -> Shadow:
         """Zeroed memory of the shape that the allocation `op` has, given its mapped operands."""
-        made = []
-        for _ in range(self.width):
-            memref = self.b.value("memref.alloc", list(operands), op.results[0].type, attributes_of(op))
-            if is_shared(memref.type):
+        type_, attributes = op.results[0].type, attributes_of(op)
+        made = [self.b.value("memref.alloc", list(operands), type_, attributes) for _ in range(self.width)]
+        if is_shared(type_):
+            for memref in made:
                 fill_zero_together(self.b, memref)
-            else:
-                self.b.fill_zero(memref)
-            made.append(memref)
+        else:
+            self.b.fill_zero(*made)
         return tuple(made)
 
     def copy_arith_select(self, op: Operation) -> None:

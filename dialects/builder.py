@@ -220,10 +220,15 @@ class Builder:
 
         nest(0, [])
 
-    def fill_zero(self, memref: Value) -> None:
-        element = MemRefType(memref.type).element_type
-        zero = self.zero(element)
-        self.for_each(memref, lambda indices: self.store(zero, memref, indices))
+    def fill_zero(self, *memrefs: Value) -> None:
+        """Zero in all elements of memrefs of one shape."""
+        zero = self.zero(MemRefType(memrefs[0].type).element_type)
+
+        def store(indices: list[Value]) -> None:
+            for memref in memrefs:
+                self.store(zero, memref, indices)
+
+        self.for_each(memrefs[0], store)
 
     def empty_like(self, memref: Value) -> Value:
         """New memory of the shape and type of a memref."""

@@ -207,7 +207,8 @@ def _stages() -> list[Pass]:
         Pass("autodiff-plan", "the same, with what is taped written on each as autodiff.plan", _plan),
         Pass("autodiff-tape", "caches of derivatives to buffers", lambda m, o: pipeline.lower_tape(m)),
         Pass("autodiff-dead-code", "removes dead code through loops, branches and local memory", _dead_code),
-        Pass("autodiff-clean", "dead code, inlining, canonicalize, cse, licm", lambda m, o: pipeline.clean(m)),
+        Pass("autodiff-lanes", "directions side by side in memory and vectors", lambda m, o: pipeline.arrange_lanes(m)),
+        Pass("autodiff-clean", "dead code, inlining, canonicalize, cse, licm, lanes", lambda m, o: pipeline.clean(m)),
         Pass("autodiff-pipeline", "autodiff-differentiate, autodiff-tape and autodiff-clean in one", _all),
     ]
 

@@ -24,6 +24,8 @@ from .errors import refuse
 from .expand import derivative
 from .findings import Addition, LoopPlan, Taped
 from .forwarding import forward_values
+from .lane_memory import interleave, join_accesses
+from .lane_pieces import split_lanes
 from .launch_memory import place_memory
 from .launches import inline_device_calls
 from .objects import OVERLAP, mark_overlapping
@@ -101,6 +103,24 @@ def clean(module: Module) -> None:
             remove_dead_code(op)
             if OVERLAP not in module.operation.attributes:
                 make_additions_plain(op)
+        arrange_lanes(module)
+
+
+def arrange_lanes(module: Module) -> None:
+    """Pass `autodiff-lanes`: derivatives in several directions at once, in memory and in vectors as machines have them.
+
+    Functions that launch grids are left as they are: threads side by side read elements side by side.
+    """
+    with module.context, Location.unknown():
+        host = [op for op in walk_functions(module) if not any(inner.name.startswith("gpu.") for inner in walk(op))]
+        merged = [interleave(op) for op in host]
+        if any(merged):
+            run(module, "cse")
+        for op in host:
+            join_accesses(op)
+        split_up = [split_lanes(op) for op in host]
+        if any(split_up):
+            run(module, AFTER)
 
 
 def _expand(module: Module, declaration: Operation, request: Request, rules: RuleSource | None = None) -> Expansion:

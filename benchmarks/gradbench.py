@@ -49,7 +49,6 @@ def _case(module: Any, data: Mapping[str, Any]) -> Case:
     return module.OBJECTIVE.make(data, compile)  # type: ignore[no-any-return]
 
 
-
 # gmm, kmeans: gradients in the shape of what they are by ------------------------------------------------------------
 def _gmm_gradient(data: Mapping[str, Any]) -> Prepared:
     shapes = {name: value.shape for name, value in zip(("alpha", "mu", "q", "l"), gmm.parameters(data))}
@@ -127,7 +126,7 @@ def _ht_objective(data: Mapping[str, Any]) -> Prepared:
 
 def _ht_jacobian(data: Mapping[str, Any]) -> Prepared:
     columns = len(data["theta"]) + (2 if len(data["us"]) else 0)
-    return _case(ht, data).derivative, lambda found: found.reshape(-1, columns).tolist()
+    return _case(ht, data).derivative, lambda found: found.reshape(columns, -1).T.tolist()
 
 
 def _nested(module: Any, modes: str) -> Callable[[Mapping[str, Any]], Prepared]:

@@ -10,7 +10,7 @@ import numpy as np
 
 import dsl
 from benchmarks.case import Case, Compile, Objective, flat
-from dsl import BatchDuplicated, Const, Duplicated, Forward, autodiff
+from dsl import BatchDuplicated, Const, Forward, autodiff
 
 
 @dsl.kernel
@@ -79,53 +79,49 @@ def skeleton(theta, base, parents, inverse, transforms):
 
 
 @dsl.kernel
-def vertex(transforms, rigid, weights, position, out):
-    """out[3]: the weighted sum of the bones' transforms of one vertex, then the rigid motion."""
-    v0, v1, v2 = 0.0, 0.0, 0.0
-    for b in range(len(weights)):
-        w = weights[b]
-        x, y, z = position[0], position[1], position[2]
-        t = transforms[b]
-        v0 += w * (t[0, 0] * x + t[0, 1] * y + t[0, 2] * z + t[0, 3])
-        v1 += w * (t[1, 0] * x + t[1, 1] * y + t[1, 2] * z + t[1, 3])
-        v2 += w * (t[2, 0] * x + t[2, 1] * y + t[2, 2] * z + t[2, 3])
-    for r in range(3):
-        out[r] = rigid[r, 0] * v0 + rigid[r, 1] * v1 + rigid[r, 2] * v2 + rigid[r, 3]
-
-
-@dsl.kernel
-def pose(theta, base, parents, inverse, transforms, rigid, mirrored):
+def skin(theta, base, parents, inverse, positions, weights, mirrored, vertices):
+    """vertices[n, 3] in the pose of `theta`: weighted sums of the bones' transforms, then the rigid motion."""
+    transforms, rigid = dsl.zeros((len(parents), 3, 4)), dsl.zeros((3, 4))
     skeleton(theta, base, parents, inverse, transforms)
     rotation(theta, rigid)
     for r in range(3):
         rigid[r, 3] = theta[3 + r]
         if mirrored:
             rigid[r, 0] = -rigid[r, 0]
+    for i in range(len(positions)):
+        v0, v1, v2 = 0.0, 0.0, 0.0
+        x, y, z = positions[i, 0], positions[i, 1], positions[i, 2]
+        for b in range(len(parents)):
+            w = weights[i, b]
+            if w != 0.0:  # a vertex hangs on few bones
+                t = transforms[b]
+                v0 += w * (t[0, 0] * x + t[0, 1] * y + t[0, 2] * z + t[0, 3])
+                v1 += w * (t[1, 0] * x + t[1, 1] * y + t[1, 2] * z + t[1, 3])
+                v2 += w * (t[2, 0] * x + t[2, 1] * y + t[2, 2] * z + t[2, 3])
+        for r in range(3):
+            vertices[i, r] = rigid[r, 0] * v0 + rigid[r, 1] * v1 + rigid[r, 2] * v2 + rigid[r, 3]
 
 
 @dsl.kernel
 def ht(theta, base, parents, inverse, positions, weights, mirrored, corners, points, errors):
-    """errors[n, 3]: points[n, 3] less their vertices, positions[corners[n]]."""
-    transforms, rigid, v = dsl.zeros((len(parents), 3, 4)), dsl.zeros((3, 4)), dsl.zeros(3)
-    pose(theta, base, parents, inverse, transforms, rigid, mirrored)
+    """errors[n, 3]: points[n, 3] less their vertices, those of number corners[n]."""
+    vertices = dsl.zeros(positions.shape)
+    skin(theta, base, parents, inverse, positions, weights, mirrored, vertices)
     for i in range(len(corners)):
-        vertex(transforms, rigid, weights[corners[i]], positions[corners[i]], v)
         for r in range(3):
-            errors[i, r] = points[i, r] - v[r]
+            errors[i, r] = points[i, r] - vertices[corners[i], r]
 
 
 @dsl.kernel
 def ht_complicated(theta, us, base, parents, inverse, positions, weights, mirrored, triangles, points, errors):
     """The same for points on triangles[n, 3], at barycentric coordinates us[n, 2]."""
-    transforms, rigid = dsl.zeros((len(parents), 3, 4)), dsl.zeros((3, 4))
-    a, b, c = dsl.zeros(3), dsl.zeros(3), dsl.zeros(3)
-    pose(theta, base, parents, inverse, transforms, rigid, mirrored)
+    vertices = dsl.zeros(positions.shape)
+    skin(theta, base, parents, inverse, positions, weights, mirrored, vertices)
     for i in range(len(triangles)):
-        vertex(transforms, rigid, weights[triangles[i, 0]], positions[triangles[i, 0]], a)
-        vertex(transforms, rigid, weights[triangles[i, 1]], positions[triangles[i, 1]], b)
-        vertex(transforms, rigid, weights[triangles[i, 2]], positions[triangles[i, 2]], c)
+        a, b, c = vertices[triangles[i, 0]], vertices[triangles[i, 1]], vertices[triangles[i, 2]]
+        u, v = us[i, 0], us[i, 1]
         for r in range(3):
-            errors[i, r] = points[i, r] - (us[i, 0] * a[r] + us[i, 1] * b[r] + (1.0 - us[i, 0] - us[i, 1]) * c[r])
+            errors[i, r] = points[i, r] - (u * a[r] + v * b[r] + (1.0 - u - v) * c[r])
 
 
 #: The bones of the hand: the wrist, four for each of five fingers, the palm.
@@ -175,45 +171,31 @@ def arrays(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make(data: Mapping[str, Any], compile: Compile) -> Case:
+    """The Jacobian column by column: by the first and second coordinates of all points, if any, then by the angles."""
     shared = arrays(data)
     theta = np.ascontiguousarray(data["theta"], dtype=np.float64)
-    n, width = len(shared["points"]), len(theta)
-    errors, columns = np.zeros((n, 3)), np.zeros((width, n, 3))
-    lanes = tuple(columns)
-    directions = tuple(np.eye(width))
-    rest = [Const(v) for v in shared.values()]
-    if not len(data["us"]):
-        kernel = compile(ht)
-
-        def derivative() -> np.ndarray:
-            autodiff(
-                Forward, kernel, Const, BatchDuplicated(theta, directions), *rest, BatchDuplicated(errors, lanes)
-            )
-            return columns.reshape(width, -1).T.reshape(-1)
-
-        def primal() -> np.ndarray:
-            kernel(theta, *shared.values(), errors)
-            return errors
-
-        return Case(primal, derivative, lambda: reference(theta, None, shared), data)
-    us = np.ascontiguousarray(data["us"], dtype=np.float64)
-    kernel = compile(ht_complicated)
-    by_u = np.zeros((2, n, 3))
-    one = [np.stack([np.full(n, float(k == 0)), np.full(n, float(k == 1))], axis=1) for k in range(2)]
+    us = np.ascontiguousarray(data["us"], dtype=np.float64) if len(data["us"]) else None
+    n, width, first = len(shared["points"]), len(theta), 0 if us is None else 2
+    errors, columns = np.zeros((n, 3)), np.zeros((first + width, n, 3))
+    kernel = compile(ht if us is None else ht_complicated)
+    values = ([] if us is None else [us]) + list(shared.values())
+    passes = []
+    for start in range(0, width, 13):  # more columns at once are too many places to write to
+        directions = BatchDuplicated(theta, tuple(np.eye(width)[start : start + 13]))
+        passes.append((directions, [Const(v) for v in values], columns[first + start :][:13]))
+    if us is not None:
+        # Each row depends on its own two coordinates only: two directions give them all.
+        ones = BatchDuplicated(us, tuple(np.tile(row, (n, 1)) for row in np.eye(2)))
+        passes.append((Const(theta), [ones, *map(Const, values[1:])], columns[:first]))
+    calls = [(angles, *rest, BatchDuplicated(errors, tuple(lanes))) for angles, rest, lanes in passes]
 
     def derivative() -> np.ndarray:
-        autodiff(
-            Forward, kernel, Const, BatchDuplicated(theta, directions), Const(us), *rest, BatchDuplicated(errors, lanes)
-        )
-        # Each row depends on its own two coordinates only: two directions give them all.
-        for direction, column in zip(one, by_u):
-            autodiff(
-                Forward, kernel, Const, Const(theta), Duplicated(us, direction), *rest, Duplicated(errors, column)
-            )
-        return np.concatenate([by_u, columns]).reshape(2 + width, -1).T.reshape(-1)
+        for annotated in calls:
+            autodiff(Forward, kernel, Const, *annotated)
+        return columns.reshape(-1)
 
     def primal() -> np.ndarray:
-        kernel(theta, us, *shared.values(), errors)
+        kernel(theta, *values, errors)
         return errors
 
     return Case(primal, derivative, lambda: reference(theta, us, shared), data)
@@ -231,7 +213,7 @@ def reference(theta: np.ndarray, us: np.ndarray | None, shared: Mapping[str, Any
         moved = theta.astype(complex)
         moved[k] += 1j * step
         columns.append(_errors(moved, us, shared).imag / step)
-    return flat(np.stack(columns, axis=2))
+    return flat(*columns)
 
 
 def _errors(theta: np.ndarray, us: np.ndarray | None, shared: Mapping[str, Any]) -> np.ndarray:

@@ -39,6 +39,7 @@ _HOMES: dict[str, str] = {
         ".rules": "AugmentedReturn",
         ".shadows": "chunked_onehot guess_activity make_zero make_zero_into onehot",
         ".transforms": "gradient gradient_into hessian hvp hvp_and_gradient jacobian value_and_gradient",
+        ".sparse": "colour jacobian_sparsity",
         ".foreign": "extern",
         ".backends": "register_backend",
         ".functions": "checkpointed fma ignore_derivatives logdet solve_triangular within_autodiff",

@@ -167,6 +167,19 @@ def units(x: Any, which: range) -> Iterator[Any]:
         yield _replaced(type_, made, iter(leaves))
 
 
+def of_numbers(x: Any, numbers: np.ndarray) -> Any:
+    """A value in the form of `x` with these numbers, one after the other."""
+    type_ = typeof(x)
+    leaves: list[Any] = []
+    start = 0
+    for leaf in continuous(type_, x):
+        part = numbers[start : start + np.size(leaf)]
+        start += np.size(leaf)
+        array = isinstance(leaf, np.ndarray)
+        leaves.append(part.reshape(leaf.shape).astype(leaf.dtype) if array else type(leaf)(part[0]))
+    return _replaced(type_, x, iter(leaves))
+
+
 def check_chunk(n: Any) -> None:
     if type(n) is not int or n < 1:
         raise ArgumentError(f"a chunk of {n!r}", None, "a chunk is how many directions one call takes: 1 or more")

@@ -68,14 +68,14 @@ def gradient(mode: Mode, f: Any, *args: Any, chunk: int = CHUNK) -> Any:
     >>> dsl.gradient(dsl.ReverseWithPrimal, lambda x, y: x * y, 2.0, 3.0)
     (6.0, (3.0, 2.0))
     """
-    _check_mode(mode, "gradient")
+    check_mode(mode, "gradient")
     if not mode.reverse:
         return jacobian(mode, f, *args, chunk=chunk)
     of = the_kernel(f)
-    annotated = [_annotated(x) for x in _given(of, args)]
+    annotated = [_annotated(x) for x in given_arguments(of, args)]
     found = autodiff(mode, of, Active, *annotated)
     slots = [_slot(a, g) for a, g in zip(annotated, found[-1])]
-    return _output(mode, found[0], slots)
+    return output(mode, found[0], slots)
 
 
 def value_and_gradient(f: Any, *args: Any) -> tuple[Any, Any]:
@@ -99,9 +99,9 @@ def gradient_into(mode: Mode, dx: Any, f: Any, x: Any, *args: Any) -> Any:
     >>> dsl.gradient_into(dsl.Reverse, dx, lambda x: x[0] * x[1], np.array([2.0, 3.0]))
     array([3., 2.])
     """
-    _check_mode(mode, "gradient_into")
+    check_mode(mode, "gradient_into")
     of = the_kernel(f)
-    constants = [Const(copied(_plain(c))) for c in args]
+    constants = [Const(copied(plain(c))) for c in args]
     if mode.reverse:
         make_zero_into(dx)
         autodiff(mode.without_primal(), of, Active, Duplicated(copied(x), dx), *constants)
@@ -114,29 +114,47 @@ def gradient_into(mode: Mode, dx: Any, f: Any, x: Any, *args: Any) -> Any:
     return dx
 
 
-def jacobian(mode: Mode, f: Any, *args: Any, chunk: int = CHUNK) -> Any:
+def jacobian(
+    mode: Mode, f: Any, *args: Any, chunk: int = CHUNK, sparsity: Any = None, dense: bool | None = None
+) -> Any:
     """The Jacobian of a function by each of its arguments, of shape (*result.shape, *argument.shape).
 
     Forward takes `chunk` columns a call, one for each number in the arguments; Reverse `chunk` rows, one for each
     number in the result (which is computed once before, for its shape). With ...WithPrimal the value comes first. The
     result of f is a number, an array, or a tuple or struct of them.
 
+    With `sparsity` columns (Reverse: rows) that have no row (column) in common are computed together. It is "detect",
+    which finds where entries are at this point (see `jacobian_sparsity`), or a pattern: a matrix of scipy.sparse or an
+    array, not zero where entries may be, with a row for each number in the result and a column for each in the
+    argument; of several arguments a tuple of patterns, None for each Const. There comes a `scipy.sparse.csr_array` of
+    that shape for each argument, with `dense=True` the arrays that come without `sparsity`. A pattern that is given is
+    checked by a derivative along a random vector: ArgumentError where it misses entries at this point.
+
     >>> import dsl, numpy as np
     >>> dsl.jacobian(dsl.Forward, lambda x: [x[0] ** 2 + x[1], x[0] * x[1]], np.array([2.0, 3.0]))
     array([[4., 1.],
            [3., 2.]])
+    >>> dsl.jacobian(dsl.Forward, lambda x: x * x, np.array([2.0, 3.0]), sparsity="detect").toarray()
+    array([[4., 0.],
+           [0., 6.]])
     """
-    _check_mode(mode, "jacobian")
+    if sparsity is not None:
+        from .sparse import sparse_jacobian
+
+        return sparse_jacobian(mode, f, args, chunk, sparsity, bool(dense))
+    if dense is False:
+        raise ArgumentError("dense=False without sparsity", None, "write sparsity='detect', say")
+    check_mode(mode, "jacobian")
     check_chunk(chunk)
     of = the_kernel(f)
-    given = _given(of, args)
-    values = [_plain(x) for x in given]
+    given = given_arguments(of, args)
+    values = [plain(x) for x in given]
     if mode.reverse:
         out = of(*map(copied, values))
         slots = _rows(mode, of, given, out, chunk)
     else:
         out, slots = _columns(mode, of, given, chunk)
-    return _output(mode, out, slots)
+    return output(mode, out, slots)
 
 
 def hvp(f: Any, x: Any, v: Any, *args: Any) -> Any:
@@ -178,18 +196,18 @@ def hessian(f: Any, x: Any, *args: Any, chunk: int = CHUNK) -> Any:
     """
     check_chunk(chunk)
     of = _gradient_kernel(the_kernel(f), x, len(args))
-    return _first(jacobian(Forward, of, x, *(Const(_plain(c)) for c in args), chunk=chunk), args)
+    return _first(jacobian(Forward, of, x, *(Const(plain(c)) for c in args), chunk=chunk), args)
 
 
 # --- arguments and results ----------------------------------------------------------------------------------------
 
 
-def _check_mode(mode: Any, name: str) -> None:
+def check_mode(mode: Any, name: str) -> None:
     if not isinstance(mode, Mode) or mode.split or mode.holomorphic:
         raise ArgumentError(f"the mode of {name} is {mode!r}", None, f"write dsl.{name}(dsl.Reverse, f, x), say")
 
 
-def _given(of: Kernel, args: tuple[Any, ...]) -> list[Any]:
+def given_arguments(of: Kernel, args: tuple[Any, ...]) -> list[Any]:
     """The arguments, ints among them as floats, as `Active` takes them."""
     if all(isinstance(x, Const) for x in args):
         raise ArgumentError(
@@ -211,7 +229,7 @@ def _floated(x: Any) -> Any:
     return float(x) if type(x) is int else x
 
 
-def _plain(x: Any) -> Any:
+def plain(x: Any) -> Any:
     return x.val if isinstance(x, Const) else x
 
 
@@ -242,7 +260,7 @@ def _slot(annotated: Annotation, gradient: Any) -> Any:
     return shadow.value if isinstance(shadow, Ref) else shadow
 
 
-def _output(mode: Mode, value: Any, slots: list[Any]) -> Any:
+def output(mode: Mode, value: Any, slots: list[Any]) -> Any:
     derivative = slots[0] if len(slots) == 1 else tuple(slots)
     return (value, derivative) if mode.primal else derivative
 
@@ -253,7 +271,7 @@ def _first(slots: Any, others: tuple[Any, ...]) -> Any:
 
 
 def _moving(x: Any, v: Any, args: tuple[Any, ...]) -> list[Annotation]:
-    return [Duplicated(copied(_floated(x)), copied(v)), *(Const(copied(_plain(c))) for c in args)]
+    return [Duplicated(copied(_floated(x)), copied(v)), *(Const(copied(plain(c))) for c in args)]
 
 
 # --- Jacobians ----------------------------------------------------------------------------------------------------
@@ -264,6 +282,35 @@ def _chunks(total: int, chunk: int) -> Iterator[tuple[range, int]]:
     width = min(chunk, total)
     for start in range(0, total, width or 1):
         yield range(start, min(start + width, total)), width
+
+
+def push(mode: Mode, of: Kernel, given: list[Any], number: int, tangents: list[Any]) -> tuple[Any, list[Any]]:
+    """The value (in a mode with primal), and the tangents of the result for those of one argument."""
+    several = len(tangents) > 1
+    x = given[number]
+    moving = BatchDuplicated(copied(x), tuple(tangents)) if several else Duplicated(copied(x), tangents[0])
+    args = [moving if k == number else Const(copied(plain(c))) for k, c in enumerate(given)]
+    found = autodiff(mode, of, BatchDuplicated if several else Duplicated, *args)
+    return found[0], list(found[-1]) if several else [found[-1]]
+
+
+def pull(mode: Mode, into: Kernel, given: list[Any], out: Any, seeds: list[Any]) -> list[list[Any]]:
+    """For each argument the gradients, one for each of the `seeds` in the form of the result `out`; None of a Const.
+
+    The kernel's result goes into arguments (`into_kernel`), whose shadows are the seeds.
+    """
+    type_ = typeof(out)
+    parts = [[np.atleast_1d(leaf) for leaf in continuous(type_, seed)] for seed in seeds]
+    ys = [np.zeros(np.shape(leaf) or (1,), np.asarray(leaf).dtype) for leaf in continuous(type_, out)]
+    several = len(seeds) > 1
+    annotated: list[Annotation] = [
+        BatchDuplicatedNoNeed(y, tuple(part[k] for part in parts)) if several else DuplicatedNoNeed(y, parts[0][k])
+        for k, y in enumerate(ys)
+    ]
+    mine = [_annotated(x, len(seeds) if several else 0) for x in given]
+    (found,) = autodiff(mode.without_primal(), into, Const, *annotated, *mine)
+    pairs = zip(mine, found[len(ys) :])
+    return [[_lane(a, g, k) for k in range(len(seeds))] if several else [_slot(a, g)] for a, g in pairs]
 
 
 def _columns(mode: Mode, of: Kernel, given: list[Any], chunk: int) -> tuple[Any, list[Any]]:
@@ -278,13 +325,10 @@ def _columns(mode: Mode, of: Kernel, given: list[Any], chunk: int) -> tuple[Any,
         for which, width in _chunks(count(x), chunk):
             tangents = list(units(x, which))
             tangents += [make_zero(x) for _ in range(width - len(tangents))]
-            moving = BatchDuplicated(copied(x), tuple(tangents)) if width > 1 else Duplicated(copied(x), tangents[0])
-            args = [moving if k == number else Const(copied(_plain(c))) for k, c in enumerate(given)]
-            found = autodiff(mode, of, BatchDuplicated if width > 1 else Duplicated, *args)
-            out = found[0]
-            columns += found[-1][: len(which)] if width > 1 else [found[-1]]
+            out, found = push(mode, of, given, number, tangents)
+            columns += found[: len(which)]
         if not columns or (out is None and mode.primal):
-            out = of(*(copied(_plain(c)) for c in given))
+            out = of(*(copied(plain(c)) for c in given))
         slots.append(_assembled_columns(columns, x, out))
     return out, slots
 
@@ -299,11 +343,11 @@ def _assembled_columns(columns: list[Any], x: Any, out: Any) -> Any:
         shape = np.shape(leaf)
         dtype = np.asarray(leaf).dtype
         stacked = np.array([column[k] for column in flat], dtype).reshape((len(columns), *shape))
-        blocks.append(_in_form_of(x, np.moveaxis(stacked, 0, -1)))
+        blocks.append(in_form_of(x, np.moveaxis(stacked, 0, -1)))
     return rebuilt(type_, form, iter(blocks), None)
 
 
-def _in_form_of(x: Any, block: np.ndarray) -> Any:
+def in_form_of(x: Any, block: np.ndarray) -> Any:
     """The last axis of a block taken apart as the numbers of `x`."""
     type_ = typeof(x)
     made, start = [], 0
@@ -323,22 +367,13 @@ def _number(part: np.ndarray, like: Any) -> Any:
 def _rows(mode: Mode, of: Kernel, given: list[Any], out: Any, chunk: int) -> list[Any]:
     """Jacobians, by cotangents: the kernel's result goes into arguments, whose shadows are the seeds."""
     type_ = typeof(out)
-    leaves = continuous(type_, out)
-    into = _into_kernel(of, type_, len(given))
+    into = into_kernel(of, type_, len(given))
     rows: list[list[Any]] = [[] for _ in given]
     for which, width in _chunks(count(out), chunk):
-        seeds = [[np.atleast_1d(leaf) for leaf in continuous(type_, unit)] for unit in units(out, which)]
-        seeds += [[np.zeros_like(leaf) for leaf in seeds[0]] for _ in range(width - len(seeds))]
-        ys = [np.zeros(np.shape(leaf) or (1,), np.asarray(leaf).dtype) for leaf in leaves]
-        several = width > 1
-        annotated: list[Annotation] = [
-            BatchDuplicatedNoNeed(y, tuple(seed[k] for seed in seeds)) if several else DuplicatedNoNeed(y, seeds[0][k])
-            for k, y in enumerate(ys)
-        ]
-        mine = [_annotated(x, width if several else 0) for x in given]
-        (found,) = autodiff(mode.without_primal(), into, Const, *annotated, *mine)
-        for row, a, gradient in zip(rows, mine, found[len(ys) :]):
-            row += [_lane(a, gradient, k) for k in range(len(which))] if several else [_slot(a, gradient)]
+        seeds = list(units(out, which))
+        seeds += [make_zero(out) for _ in range(width - len(seeds))]
+        for row, found in zip(rows, pull(mode, into, given, out, seeds)):
+            row += found[: len(which)]
     return [None if isinstance(x, Const) else _assembled_rows(row, x, type_, out) for x, row in zip(given, rows)]
 
 
@@ -372,7 +407,7 @@ def _assembled_rows(rows: list[Any], x: Any, type_: types.Type, out: Any) -> Any
 # --- generated kernels --------------------------------------------------------------------------------------------
 
 
-def _into_kernel(of: Kernel, result: types.Type, arguments: int) -> Kernel:
+def into_kernel(of: Kernel, result: types.Type, arguments: int) -> Kernel:
     """A kernel that puts each float or array of f's result into an argument."""
     xs = [f"x{k}" for k in range(arguments)]
     wanted = [(path, leaf) for path, leaf in paths("result", result) if is_continuous(leaf)]

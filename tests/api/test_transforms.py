@@ -11,6 +11,7 @@ import pytest
 
 import dsl
 import dsl.shadows
+import dsl.sparse
 import dsl.transforms
 from dsl import Active, Const, Duplicated, Forward, ForwardWithPrimal, Reverse, ReverseWithPrimal
 from dsl.errors import ActivityError, ArgumentError
@@ -93,7 +94,7 @@ def model(p, x):
     return (p.w[0] * x + p.w[1] * p.b) ** 2 + p.b**3
 
 
-@pytest.mark.parametrize("module", [dsl.transforms, dsl.shadows], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [dsl.transforms, dsl.shadows, dsl.sparse], ids=lambda m: m.__name__)
 def test_examples_in_docstrings(module: Any, tmp_path: Any) -> None:
     """In a file: kernels need source text."""
     finder = doctest.DocTestFinder()

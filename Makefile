@@ -1,7 +1,9 @@
 # Needs Python (3.10 to 3.14), pip and make; everything else is installed into .venv by the targets themselves.
 #   make demo    install, then fit the lynx and hare record by gradients (the main job)
 #   make test    install what the tests need, then run them
-#   make lint    ruff and mypy        make bench   timings        make docs   rebuild the generated pages
+#   make lint    ruff and mypy        make docs   rebuild the generated pages
+#   make bench   measure every objective beside the other systems installed, write docs/performance.md (12 minutes);
+#                ARGS="--only gmm --peers jax" a part, ARGS=--resume what is missing
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,8 +37,8 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-plot
-	$(BIN)/python -m benchmarks.startup $(ARGS)
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks run $(ARGS)
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m dialects.rules > docs/rules.md

@@ -78,11 +78,13 @@ def body_name(entry: str) -> str:
     return f"{entry}.body"
 
 
-def mark_inlined(module: Module, entry: str) -> None:
-    """In a module of func functions: the kernel's own becomes part of the entry function."""
+def mark_inlined(module: Module, entry: str, inlined: bool = True) -> None:
+    """In a module of func functions: the kernel's own becomes part of the entry function, or stays apart (the entry
+    function has no source, and what is inlined into it loses its lines).
+    """
     for op in functions(module):
         if symbol_name(op) == body_name(entry):
-            op.attributes["passthrough"] = ArrayAttr.get([StringAttr.get("alwaysinline")])
+            op.attributes["passthrough"] = ArrayAttr.get([StringAttr.get("alwaysinline" if inlined else "noinline")])
 
 
 def mark_distinct(module: Module, entry: str, signature: Signature) -> None:

@@ -91,7 +91,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
         _run(module, "convert-complex-to-standard")
     expand(module, str(module))
     versions = vector_math.describe(module, has_feature if options.vector_math else None)
-    entries.mark_inlined(module, entry)
+    entries.mark_inlined(module, entry, not options.debug_info)
     _run(module, *_after(text, options))
     _check_lowered(module)
     if options.distinct_arrays:

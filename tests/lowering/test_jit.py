@@ -115,6 +115,7 @@ def test_source_lines_are_kept_when_asked():
     text = adds(1).replace("%x, %c : f64", '%x, %c : f64 loc("model.py":7:3)')
     assert "DILocation" not in stages.optimised(text, "f")
     assert "DILocation(line: 7" in stages.optimised(text, "f", CpuOptions(debug_info=True))
+    assert "\t.loc\t" in stages.asm(text, "f", CpuOptions(debug_info=True))
     assert compiled(text, results=["f64"], options=CpuOptions(debug_info=True))(1.0) == 2.0
 
 

@@ -26,8 +26,17 @@ class Memory:
             self.driver.free(self.address)
 
 
+class Kept:
+    """Memory of an array that there is, for views of it."""
+
+    __slots__ = ("address", "array", "nbytes")
+
+    def __init__(self, array: Any, at: np.ndarray) -> None:
+        self.array, self.address, self.nbytes = array, at.ctypes.data, at.nbytes
+
+
 def array_over(
-    home: Home, memory: Memory, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]
+    home: Home, memory: Memory | Kept, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]
 ) -> Any:
     """An array of the backend's kind over memory, which it keeps; strides are in bytes."""
     make = getattr(home.backend, "array", None)
@@ -43,7 +52,7 @@ def empty(home: Home, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     """A new, contiguous array, its elements not set."""
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     memory = Memory(home.driver, home.driver.alloc(nbytes, home.driver.current_stream()), nbytes)
-    return array_over(home, memory, memory.address, shape, dtype, _contiguous(shape, dtype.itemsize))
+    return array_over(home, memory, memory.address, shape, dtype, contiguous(shape, dtype.itemsize))
 
 
 def zeros(home: Home, shape: tuple[int, ...], dtype: np.dtype) -> Any:
@@ -56,7 +65,7 @@ def clear(home: Home, array: Any) -> None:
     """Set all elements to 0."""
     at = placed(array)
     if not at.flags.c_contiguous:
-        copy_into(array, zeros(home, at.shape, at.dtype))
+        copy_into(home, array, zeros(home, at.shape, at.dtype))
     elif at.size:
         home.driver.memset(at.ctypes.data, 0, at.nbytes, home.driver.current_stream())
 
@@ -65,18 +74,19 @@ def copy_of(home: Home, array: Any) -> Any:
     """A contiguous copy."""
     at = placed(array)
     made = empty(home, at.shape, at.dtype)
-    if at.flags.c_contiguous:
-        if at.size:
-            target = placed(made).ctypes.data
-            home.driver.copy(target, at.ctypes.data, at.nbytes, home.driver.current_stream())
-    else:
-        copy_into(made, array)
+    copy_into(home, made, array)
     return made
 
 
-def copy_into(target: Any, source: Any) -> None:
-    """Copy elements, whatever the strides."""
-    _copy()(target, source)
+def copy_into(home: Home, target: Any, source: Any) -> None:
+    """Copy elements of an array of the same shape and dtype, whatever the strides."""
+    to, at = placed(target), placed(source)
+    if not at.size:
+        return
+    if to.flags.c_contiguous and at.flags.c_contiguous:
+        home.driver.copy(to.ctypes.data, at.ctypes.data, at.nbytes, home.driver.current_stream())
+    else:
+        _copy()(target, source)
 
 
 def _copy() -> Any:
@@ -91,7 +101,7 @@ def _copy() -> Any:
 _kernel: Any = None
 
 
-def _contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+def contiguous(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     strides: list[int] = []
     for size in reversed(shape):
         strides.insert(0, itemsize)

@@ -115,6 +115,19 @@ def _carry_out(state: State, request: Request, args: tuple[Any, ...]) -> Any:
     return passed(args)
 
 
+def code_for(kernel: Kernel, args: tuple[Any, ...]) -> tuple[Request, Compiled]:
+    """The code that a call of a kernel would run, with its request."""
+    state = state_of(kernel)
+    if not on_device(args):
+        request = checks.call_request(kernel, args)
+        return request, find(state, request)
+    from . import device
+    from .placed import Replaced, home_of
+
+    request = checks.call_request(kernel, Replaced(args).args)
+    return request, device.find(state, request, home_of(kernel, args).driver.chip)
+
+
 # --- finding and making code --------------------------------------------------------------------------------------
 
 _lock = threading.Lock()  # one compilation at a time: MLIR's and LLVM's state is not for several

@@ -24,6 +24,8 @@ from .annotations import (
 from .errors import ActivityError, ArgumentError
 from .modes import Mode
 from .request import is_continuous
+from .spaces import described, is_array, space_of
+from .spaces import typeof as typeof_anywhere
 from .structs import make_struct, part_of, parts
 
 
@@ -113,7 +115,7 @@ def guess_activity(type_: Any, mode: Mode) -> type[Annotation]:
 def typeof(x: Any) -> types.Type:
     """The type of a value; ArgumentError where it has none."""
     try:
-        return types.typeof(x)
+        return typeof_anywhere(x)
     except TypeError as error:
         message, _, hint = str(error).partition("; ")
         raise ArgumentError(message, None, hint) from None
@@ -140,30 +142,28 @@ def rebuilt(type_: types.Type, value: Any, leaves: Iterator[Any], other: Any = 0
 
 def copied(x: Any) -> Any:
     """A copy that a call may write to."""
-    return _like(typeof(x), x, {}, lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, every=True)
+    return _like(typeof(x), x, {}, lambda leaf: space_of(leaf).copy(leaf) if is_array(leaf) else leaf, every=True)
 
 
 def count(x: Any) -> int:
     """How many numbers there are in a value."""
-    return sum(np.size(leaf) for leaf in continuous(typeof(x), x))
+    return sum(described(leaf).size for leaf in continuous(typeof(x), x))
 
 
 def units(x: Any, which: range) -> Iterator[Any]:
     """Some of the unit vectors in the form of `x`, by their numbers."""
     type_ = typeof(x)
-    sizes = [np.size(leaf) for leaf in continuous(type_, x)]
     for number in which:
         leaves, position = [], number
         made = make_zero(x)
-        for leaf, size in zip(continuous(type_, made), sizes):
-            here = 0 <= position < size
-            if isinstance(leaf, np.ndarray):
-                if here:
-                    leaf.reshape(-1)[position] = 1  # zeros_like: contiguous, so this is a view
-                leaves.append(leaf)
-            else:
+        for leaf in continuous(type_, made):
+            at = described(leaf)
+            here = 0 <= position < at.size
+            if not is_array(leaf):
                 leaves.append(type(leaf)(here))
-            position -= size
+            else:
+                leaves.append(space_of(leaf).unit(at.shape, at.dtype, position) if here else leaf)
+            position -= at.size
         yield _replaced(type_, made, iter(leaves))
 
 
@@ -189,7 +189,10 @@ def check_chunk(n: Any) -> None:
 
 
 def _zero(leaf: Any) -> Any:
-    return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, np.ndarray) else type(leaf)(0)
+    if not is_array(leaf):
+        return type(leaf)(0)
+    at = described(leaf)
+    return space_of(leaf).zeros(at.shape, at.dtype)
 
 
 def _like(type_: types.Type, x: Any, made: dict[int, Any], leaf: Any, every: bool = False) -> Any:
@@ -241,7 +244,7 @@ def _need_places(type_: types.Type, holder: types.Type | None) -> None:
 def _zero_in_place(type_: types.Type, x: Any) -> None:
     if isinstance(type_, types.ArrayType):
         if is_continuous(type_):
-            x[...] = 0
+            space_of(x).clear(x)
         return
     for key, inner, _ in parts(type_):
         part = part_of(x, key)

@@ -19,12 +19,13 @@ import numpy as np
 from scipy import sparse
 
 from .annotations import Const
-from .checks import the_kernel
 from .errors import ArgumentError
-from .kernel import Kernel, kernel
+from .generated import differentiated, into_kernel, plain
+from .kernel import kernel
 from .modes import Mode
+from .placed import on_device
 from .shadows import check_chunk, continuous, copied, count, of_numbers, rebuilt, typeof
-from .transforms import CHUNK, check_mode, given_arguments, in_form_of, into_kernel, output, plain, pull, push
+from .transforms import CHUNK, check_mode, given_arguments, in_form_of, output, pull, push
 
 #: In how many blocks columns (or rows) are asked for first, and in how many a block with entries is divided.
 _BLOCKS, _PARTS = 32, 4
@@ -84,8 +85,14 @@ class _Problem:
     def __init__(self, mode: Mode, f: Any, args: tuple[Any, ...], chunk: int):
         check_mode(mode, "jacobian")
         check_chunk(chunk)
-        self.mode, self.chunk = mode, chunk
-        self.of: Kernel = the_kernel(f)
+        self.mode, self.f, self.chunk = mode, f, chunk
+        self.of, args = differentiated(f, args)
+        if on_device(args):
+            raise ArgumentError(
+                f"a sparse Jacobian of {self.of.name} is asked for with arrays on a device",
+                self.of.loc,
+                "copy them to the host, or leave out `sparsity`",
+            )
         self.given = given_arguments(self.of, args)
         self.out = self.of(*(copied(plain(x)) for x in self.given))
         self.type = typeof(self.out)
@@ -198,7 +205,7 @@ class _Problem:
         if dense:
             made = zip(self.given, matrices)
             matrices = [None if m is None else self._dense(x, m.toarray()) for x, m in made]
-        return output(self.mode, self.out, matrices)
+        return output(self.mode, self.out, matrices, self.f)
 
     def _dense(self, x: Any, matrix: np.ndarray) -> Any:
         """In the form of the result, each part in the form of `x`."""

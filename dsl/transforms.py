@@ -7,7 +7,11 @@
 Arguments are plain values, all of which are differentiated; `Const(c)` is not. Of one argument there is one result, of
 several a tuple of as many, None for a Const. Where the result of f has shape S and an argument shape X, its Jacobian
 has shape (*S, *X), in their dtype; of a tuple or struct it is a tuple or struct of such arrays. No argument is
-changed: what f writes to is a copy.
+changed: what f writes to is a copy. Where the arguments' arrays are on a device, so are those of the results.
+
+f may be a kernel with a grid, `k[blocks, threads]`. Its result are the arrays of floats that it writes, as they are
+after the launch: of one the array, of several a tuple; for `gradient` and what needs a number, the element of one array
+of one element.
 
 Kernels in which `autodiff` is called, and which are generated here, do what needs more than one call of it. They are
 compiled once for each kind of arguments and kept on disk as all others.
@@ -34,11 +38,12 @@ from .annotations import (
     Ref,
 )
 from .autodiff import autodiff
-from .checks import the_kernel
 from .errors import ActivityError, ArgumentError
-from .kernel import Kernel, kernel
+from .generated import differentiated, floated, gradient_kernel, into_kernel, plain
+from .grids import Grid
+from .kernel import Kernel
 from .modes import Forward, ForwardWithPrimal, Mode, Reverse, ReverseWithPrimal
-from .request import is_continuous, paths
+from .request import is_continuous
 from .shadows import (
     check_chunk,
     continuous,
@@ -51,6 +56,7 @@ from .shadows import (
     typeof,
     units,
 )
+from .spaces import Host, Space, described, is_array, space_of
 
 CHUNK = 8
 
@@ -69,13 +75,13 @@ def gradient(mode: Mode, f: Any, *args: Any, chunk: int = CHUNK) -> Any:
     (6.0, (3.0, 2.0))
     """
     check_mode(mode, "gradient")
+    of, given = differentiated(f, args, number=True)
     if not mode.reverse:
-        return jacobian(mode, f, *args, chunk=chunk)
-    of = the_kernel(f)
-    annotated = [_annotated(x) for x in given_arguments(of, args)]
+        check_chunk(chunk)
+        return output(mode, *_jacobian(mode, of, given, chunk), f)
+    annotated = [_annotated(x) for x in given_arguments(of, given)]
     found = autodiff(mode, of, Active, *annotated)
-    slots = [_slot(a, g) for a, g in zip(annotated, found[-1])]
-    return output(mode, found[0], slots)
+    return output(mode, found[0], [_slot(a, g) for a, g in zip(annotated, found[-1])], f)
 
 
 def value_and_gradient(f: Any, *args: Any) -> tuple[Any, Any]:
@@ -100,17 +106,17 @@ def gradient_into(mode: Mode, dx: Any, f: Any, x: Any, *args: Any) -> Any:
     array([3., 2.])
     """
     check_mode(mode, "gradient_into")
-    of = the_kernel(f)
-    constants = [Const(copied(plain(c))) for c in args]
+    of, (x, *others) = differentiated(f, (x, *args), number=True)
+    constants = [Const(copied(plain(c))) for c in others]
     if mode.reverse:
         make_zero_into(dx)
         autodiff(mode.without_primal(), of, Active, Duplicated(copied(x), dx), *constants)
         return dx
-    found = _first(jacobian(mode.without_primal(), of, x, *constants), args)
+    found = _first(jacobian(mode.without_primal(), of, x, *constants), others)
     type_ = typeof(dx)
-    if type_ != typeof(x) or not isinstance(dx, np.ndarray) or found.shape != dx.shape:
+    if type_ != typeof(x) or not is_array(dx) or described(found).shape != described(dx).shape:
         raise ArgumentError(f"dx is a {type_}, x a {typeof(x)}", None, "make dx with np.empty_like(x)")
-    dx[...] = found
+    space_of(dx).assign(dx, found)
     return dx
 
 
@@ -146,15 +152,7 @@ def jacobian(
         raise ArgumentError("dense=False without sparsity", None, "write sparsity='detect', say")
     check_mode(mode, "jacobian")
     check_chunk(chunk)
-    of = the_kernel(f)
-    given = given_arguments(of, args)
-    values = [plain(x) for x in given]
-    if mode.reverse:
-        out = of(*map(copied, values))
-        slots = _rows(mode, of, given, out, chunk)
-    else:
-        out, slots = _columns(mode, of, given, chunk)
-    return output(mode, out, slots)
+    return output(mode, *_jacobian(mode, *differentiated(f, args), chunk), f)
 
 
 def hvp(f: Any, x: Any, v: Any, *args: Any) -> Any:
@@ -167,7 +165,8 @@ def hvp(f: Any, x: Any, v: Any, *args: Any) -> Any:
     >>> dsl.hvp(lambda x: x[0] ** 2 * x[1], np.array([2.0, 3.0]), np.array([1.0, 0.0]))
     array([6., 4.])
     """
-    found = autodiff(Forward, _gradient_kernel(the_kernel(f), x, len(args)), Duplicated, *_moving(x, v, args))
+    of, (x, *others) = differentiated(f, (x, *args), number=True)
+    found = autodiff(Forward, gradient_kernel(of, x, len(others)), Duplicated, *_moving(x, v, others))
     return found[0]
 
 
@@ -178,8 +177,9 @@ def hvp_and_gradient(f: Any, x: Any, v: Any, *args: Any) -> tuple[Any, Any]:
     >>> dsl.hvp_and_gradient(lambda x: x ** 3, 2.0, 1.0)
     (12.0, 12.0)
     """
-    of = _gradient_kernel(the_kernel(f), x, len(args))
-    found = autodiff(ForwardWithPrimal, of, Duplicated, *_moving(x, v, args))
+    of, (x, *others) = differentiated(f, (x, *args), number=True)
+    of = gradient_kernel(of, x, len(others))
+    found = autodiff(ForwardWithPrimal, of, Duplicated, *_moving(x, v, others))
     return found[1], found[0]
 
 
@@ -195,8 +195,9 @@ def hessian(f: Any, x: Any, *args: Any, chunk: int = CHUNK) -> Any:
            [4., 0.]])
     """
     check_chunk(chunk)
-    of = _gradient_kernel(the_kernel(f), x, len(args))
-    return _first(jacobian(Forward, of, x, *(Const(plain(c)) for c in args), chunk=chunk), args)
+    of, (x, *others) = differentiated(f, (x, *args), number=True)
+    of = gradient_kernel(of, x, len(others))
+    return _first(jacobian(Forward, of, x, *(Const(plain(c)) for c in others), chunk=chunk), others)
 
 
 # --- arguments and results ----------------------------------------------------------------------------------------
@@ -220,17 +221,9 @@ def given_arguments(of: Kernel, args: tuple[Any, ...]) -> list[Any]:
                 of.loc,
                 "pass the value itself, or Const(value) where no derivative by it is wanted",
             )
-        if not isinstance(x, Const) and not any(map(is_continuous, types.leaves(typeof(_floated(x))))):
+        if not isinstance(x, Const) and not any(map(is_continuous, types.leaves(typeof(floated(x))))):
             raise ActivityError(f"argument {index}, {x!r}, holds no float", of.loc, "write Const(x)")
-    return [_floated(x) for x in args]
-
-
-def _floated(x: Any) -> Any:
-    return float(x) if type(x) is int else x
-
-
-def plain(x: Any) -> Any:
-    return x.val if isinstance(x, Const) else x
+    return [floated(x) for x in args]
 
 
 def _annotated(x: Any, lanes: int = 0) -> Annotation:
@@ -260,21 +253,32 @@ def _slot(annotated: Annotation, gradient: Any) -> Any:
     return shadow.value if isinstance(shadow, Ref) else shadow
 
 
-def output(mode: Mode, value: Any, slots: list[Any]) -> Any:
+def output(mode: Mode, value: Any, slots: list[Any], f: Any = None) -> Any:
+    if type(f) is Grid:
+        slots = slots[: len(f.kernel.params)]  # and none for the extents
     derivative = slots[0] if len(slots) == 1 else tuple(slots)
     return (value, derivative) if mode.primal else derivative
 
 
-def _first(slots: Any, others: tuple[Any, ...]) -> Any:
+def _first(slots: Any, others: list[Any]) -> Any:
     """The derivative by the first argument, where all others are constants."""
     return slots[0] if others else slots
 
 
-def _moving(x: Any, v: Any, args: tuple[Any, ...]) -> list[Annotation]:
-    return [Duplicated(copied(_floated(x)), copied(v)), *(Const(copied(plain(c))) for c in args)]
+def _moving(x: Any, v: Any, args: list[Any]) -> list[Annotation]:
+    return [Duplicated(copied(floated(x)), copied(v)), *(Const(copied(plain(c))) for c in args)]
 
 
 # --- Jacobians ----------------------------------------------------------------------------------------------------
+
+
+def _jacobian(mode: Mode, of: Kernel, args: tuple[Any, ...], chunk: int) -> tuple[Any, list[Any]]:
+    """The value, and the Jacobian by each argument."""
+    given = given_arguments(of, args)
+    if not mode.reverse:
+        return _columns(mode, of, given, chunk)
+    out = of(*(copied(plain(x)) for x in given))
+    return out, _rows(mode, of, given, out, chunk)
 
 
 def _chunks(total: int, chunk: int) -> Iterator[tuple[range, int]]:
@@ -300,8 +304,9 @@ def pull(mode: Mode, into: Kernel, given: list[Any], out: Any, seeds: list[Any])
     The kernel's result goes into arguments (`into_kernel`), whose shadows are the seeds.
     """
     type_ = typeof(out)
-    parts = [[np.atleast_1d(leaf) for leaf in continuous(type_, seed)] for seed in seeds]
-    ys = [np.zeros(np.shape(leaf) or (1,), np.asarray(leaf).dtype) for leaf in continuous(type_, out)]
+    space = space_of((out, *map(plain, given)))
+    parts = [[_as_array(space, leaf) for leaf in continuous(type_, seed)] for seed in seeds]
+    ys = [space.zeros(described(part).shape, described(part).dtype) for part in parts[0]]
     several = len(seeds) > 1
     annotated: list[Annotation] = [
         BatchDuplicatedNoNeed(y, tuple(part[k] for part in parts)) if several else DuplicatedNoNeed(y, parts[0][k])
@@ -337,31 +342,44 @@ def _assembled_columns(columns: list[Any], x: Any, out: Any) -> Any:
     """From tangents of the result, one for each number of `x`: in the form of the result, each in the form of `x`."""
     form = columns[0] if columns else out
     type_ = typeof(form)
-    blocks = []
+    space = space_of((x, form))
     flat = [continuous(type_, column) for column in columns]
+    blocks = []
     for k, leaf in enumerate(continuous(type_, form)):
-        shape = np.shape(leaf)
-        dtype = np.asarray(leaf).dtype
-        stacked = np.array([column[k] for column in flat], dtype).reshape((len(columns), *shape))
-        blocks.append(in_form_of(x, np.moveaxis(stacked, 0, -1)))
+        like, start, made = described(leaf), 0, []
+        for part in continuous(typeof(x), x):
+            at = described(part)
+            mine = [column[k] for column in flat[start : start + at.size]]
+            made.append(_block(space.stack_last, mine, at.shape, like.shape, like.dtype, part))
+            start += at.size
+        blocks.append(rebuilt(typeof(x), x, iter(made), None))
     return rebuilt(type_, form, iter(blocks), None)
 
 
 def in_form_of(x: Any, block: np.ndarray) -> Any:
-    """The last axis of a block taken apart as the numbers of `x`."""
-    type_ = typeof(x)
+    """The last axis of a block, on the host, taken apart as the numbers of `x`."""
     made, start = [], 0
-    for leaf in continuous(type_, x):
-        size = np.size(leaf)
-        part = block[..., start : start + size].reshape((*block.shape[:-1], *np.shape(leaf)))
-        made.append(part[()] if part.ndim else _number(part, leaf))
-        start += size
-    return rebuilt(type_, x, iter(made), None)
+    for leaf in continuous(typeof(x), x):
+        part = block[..., start : start + np.size(leaf)]
+        made.append(_block(Host().stack, [part], block.shape[:-1], np.shape(leaf), block.dtype, leaf))
+        start += np.size(leaf)
+    return rebuilt(typeof(x), x, iter(made), None)
 
 
-def _number(part: np.ndarray, like: Any) -> Any:
-    """A block of one number: Python's own, where the argument is."""
-    return part.item() if type(like) in (float, complex) else part[()]
+def _as_array(space: Space, leaf: Any) -> Any:
+    """A seed as an array of at least one axis."""
+    at = described(leaf)
+    return leaf if at.ndim else space.stack([leaf], (1,), (), at.dtype)
+
+
+def _block(
+    stack: Any, parts: list[Any], outer: tuple[int, ...], inner: tuple[int, ...], dtype: np.dtype, like: Any
+) -> Any:
+    """A block of a Jacobian: an array, or a number, which is Python's own where the argument is."""
+    if outer or inner:
+        return stack(parts, outer, inner, dtype)
+    one = np.array(parts, dtype).reshape(())
+    return one.item() if type(like) in (float, complex) else one[()]
 
 
 def _rows(mode: Mode, of: Kernel, given: list[Any], out: Any, chunk: int) -> list[Any]:
@@ -390,103 +408,15 @@ def _assembled_rows(rows: list[Any], x: Any, type_: types.Type, out: Any) -> Any
     """From gradients in the form of `x`, one for each number of the result: in the form of the result."""
     x_type = typeof(x)
     flat = [continuous(x_type, row) for row in rows]
+    space = space_of((x, out))
     blocks, start = [], 0
     for leaf in continuous(type_, out):
-        size = np.size(leaf)
+        size, shape = described(leaf).size, described(leaf).shape
         made = []
         for k, part in enumerate(continuous(x_type, x)):
-            dtype = np.asarray(part).dtype
-            stacked = np.array([row[k] for row in flat[start : start + size]], dtype)
-            stacked = stacked.reshape((*np.shape(leaf), *np.shape(part)))
-            made.append(stacked if stacked.ndim else _number(stacked, part))
+            at = described(part)
+            mine = [row[k] for row in flat[start : start + size]]
+            made.append(_block(space.stack, mine, shape, at.shape, at.dtype, part))
         blocks.append(rebuilt(x_type, x, iter(made), None))
         start += size
     return rebuilt(type_, out, iter(blocks), None)
-
-
-# --- generated kernels --------------------------------------------------------------------------------------------
-
-
-def into_kernel(of: Kernel, result: types.Type, arguments: int) -> Kernel:
-    """A kernel that puts each float or array of f's result into an argument."""
-    xs = [f"x{k}" for k in range(arguments)]
-    wanted = [(path, leaf) for path, leaf in paths("result", result) if is_continuous(leaf)]
-    ys = [f"y{k}" for k in range(len(wanted))]
-    lines = [f"result = f({', '.join(xs)})"]
-    for y, (path, leaf) in zip(ys, wanted):
-        whole = isinstance(leaf, types.ArrayType) and leaf.ndim > 0
-        lines.append(
-            f"{y}[{':' if whole else '0'}] = {path}{'' if whole or isinstance(leaf, types.Scalar) else '[()]'}"
-        )
-    return _generated(of, f"{_name(of)}_into", [*ys, *xs], lines, {"f": of})
-
-
-def _gradient_kernel(of: Kernel, x: Any, constants: int) -> Kernel:
-    """A kernel that returns the gradient of f by its first argument, in the form of that argument."""
-    type_ = typeof(_floated(x))
-    names = [f"c{k}" for k in range(constants)]
-    leaves = paths("x", type_)
-    if not any(is_continuous(leaf) for _, leaf in leaves):
-        raise ActivityError(f"{x!r} holds no float", of.loc, "there is no derivative by it")
-    space: dict[str, Any] = {"f": of}
-    if not isinstance(type_, (types.Scalar, types.ArrayType)):
-        # f of the parts, each an argument of its own: numbers in tuples and frozen structs have no place for gradients
-        inner = iter(f"p{k}" for k in range(len(leaves)))
-        made = _constructed(type_, inner, space)
-        space["f"] = _generated(
-            of, f"{_name(of)}_of_parts", [*(f"p{k}" for k in range(len(leaves))), *names],
-            [f"return f({', '.join([made, *names])})"], dict(space),
-        )  # fmt: skip
-    lines, annotated, gradients = [], [], []
-    for k, (path, leaf) in enumerate(leaves):
-        if not is_continuous(leaf):
-            annotated.append(f"Const({path})")
-            gradients.append(path)
-        elif isinstance(leaf, types.ArrayType):
-            lines.append(f"d{k} = zeros_like({path})")
-            annotated.append(f"Duplicated({path}, d{k})")
-            gradients.append(f"d{k}")
-        else:
-            annotated.append(f"Active({path})")
-            gradients.append(f"slots[0][{k}]")
-    annotated += [f"Const({name})" for name in names]
-    lines.append(f"slots = autodiff(Reverse, f, Active, {', '.join(annotated)})")
-    lines.append(f"return {_constructed(type_, iter(gradients), space)}")
-    space |= {
-        "autodiff": autodiff,
-        "Reverse": Reverse,
-        "Active": Active,
-        "Const": Const,
-        "Duplicated": Duplicated,
-        "zeros_like": np.zeros_like,
-    }
-    return _generated(of, f"{_name(of)}_gradient", ["x", *names], lines, space)
-
-
-def _constructed(type_: types.Type, leaves: Iterator[str], space: dict[str, Any]) -> str:
-    """The text that makes a value of a type of its leaves; classes are put into `space`."""
-    if isinstance(type_, types.TupleType):
-        return f"({''.join(_constructed(t, leaves, space) + ', ' for t in type_.elements)})"
-    if isinstance(type_, types.StructType):
-        name = f"Class{sum(key.startswith('Class') for key in space)}"
-        name = next((key for key, value in space.items() if value is type_.cls), name)
-        space[name] = type_.cls
-        return f"{name}({', '.join(f'{field}={_constructed(t, leaves, space)}' for field, t in type_.fields)})"
-    if isinstance(type_, types.Literal):
-        return repr(type_.value)
-    return "None" if isinstance(type_, types.NoneType_) else next(leaves)
-
-
-def _name(of: Kernel) -> str:
-    return "f" if of.name == "<lambda>" else of.name
-
-
-def _generated(of: Kernel, name: str, params: list[str], lines: list[str], space: dict[str, Any]) -> Kernel:
-    """A kernel of this text, with f's options; f keeps it, so that the same is found at the next call."""
-    text = f"def {name}({', '.join(params)}):\n" + "".join(f"    {line}\n" for line in lines)
-    kept: dict[Any, Kernel] = of.__dict__.setdefault("transforms", {})
-    key = (text, tuple(sorted((key, id(value)) for key, value in space.items())))
-    if key not in kept:
-        made: Any = kernel(source=text, constants=space, **dict(of.options))
-        kept[key] = made
-    return kept[key]

@@ -15,7 +15,7 @@ from .activity import Activity
 from .builder import Builder, is_memref
 from .copier import add_block
 from .errors import refuse
-from .extremes import check, is_extreme, still_there, won
+from .extremes import SETTLED, check, is_extreme, still_there, won
 from .tangents import Shadow, Tangents
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class MemoryAdjoints:
     def reverse_memref_atomic_rmw(self, op: Operation, scope: ReverseScope) -> None:
         """A sum: the cotangent of the cell is that of what was added. Of a largest or smallest value, the winner's."""
         value, memref, *indices = op.operands
-        if not self.activity.memory(memref):
+        if not self.activity.memory(memref) or SETTLED in op.attributes:
             return
         at = [self.lookup(i, scope) for i in indices]
         shadow = self.shadow(memref, scope)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .augment import Augmenter
     from .stability import Stability
 
+#: An attribute of updates of a block's memory that pass no derivative on themselves (see block_extremes).
+SETTLED = "autodiff.settled"
 #: By arith's number of the kind of update: whether the larger value wins.
 EXTREMES = {4: True, 5: True, 8: False, 9: False}
 
@@ -36,9 +38,17 @@ def is_extreme(op: Operation) -> bool:
 
 def won(b: Builder, op: Operation, value: Value, found: Value, final: Value) -> Value:
     """Whether the update `op` with `value`, which found `found` in the cell, made of it what it is: `final`."""
+    return b.integer("andi", raised_by(b, op, value, found), equals(b, value, final))
+
+
+def raised_by(b: Builder, op: Operation, value: Value, found: Value) -> Value:
+    """Whether the update `op` with `value` changed what it found."""
     larger = EXTREMES[IntegerAttr(op.attributes["kind"]).value]
-    raised = _compare(b, 2 if larger else 4, value, found)  # ogt, olt
-    return b.integer("andi", raised, _compare(b, 1, value, final))  # oeq
+    return _compare(b, 2 if larger else 4, value, found)  # ogt, olt
+
+
+def equals(b: Builder, value: Value, final: Value) -> Value:
+    return _compare(b, 1, value, final)  # oeq
 
 
 def _compare(b: Builder, predicate: int, x: Value, y: Value) -> Value:
@@ -52,7 +62,12 @@ def check(op: Operation, activity: Activity) -> None:
     launch = around(op)
     objects = activity.objects.of(memref)
     if launch is None or any(o.allocation is not None and around(o.allocation) is not None for o in objects):
-        raise refuse(op, "atomic_max and atomic_min of shared memory have no derivative", "use an array argument")
+        raise refuse(
+            op,
+            "it cannot be told who wins by this atomic_max or atomic_min in shared memory",
+            "let a syncthreads() follow in the same loop or around it, with the same cell there; do not use what the "
+            "atomic returns, nor change the array by other atomics",
+        )
     if activity.value(op.results[0]):
         raise refuse(op, "what atomic_max or atomic_min returns has no derivative", "read the cell in another launch")
     root, views = chain(memref)
@@ -60,15 +75,16 @@ def check(op: Operation, activity: Activity) -> None:
         raise refuse(op, "atomic_max or atomic_min of a part of an array has no derivative", "index the whole array")
     for memory in objects:
         for writer in memory.writers:
-            if stands_in(writer, launch) and not _same_update(op, writer) and not _other_cell(op, writer):
+            if stands_in(writer, launch) and not same_update(op, writer) and not other_cell(op, writer):
                 raise refuse(writer, "an array is changed by atomic_max or atomic_min and in another way", "use two")
 
 
-def _same_update(op: Operation, other: Operation) -> bool:
+def same_update(op: Operation, other: Operation) -> bool:
+    """Whether both are updates by the largest value, or both by the smallest."""
     return is_extreme(other) and IntegerAttr(op.attributes["kind"]).value == IntegerAttr(other.attributes["kind"]).value
 
 
-def _other_cell(op: Operation, other: Operation) -> bool:
+def other_cell(op: Operation, other: Operation) -> bool:
     """Whether two updates are of different cells, as constant indices say."""
     if not is_extreme(other):
         return False
@@ -95,7 +111,9 @@ def still_there(op: Operation, activity: Activity, stability: Stability) -> None
 def foresee(emitter: Augmenter, launch: Operation) -> dict[Value, Value]:
     """Before a launch: what the cells will hold that its updates compete for, as copies of their arrays."""
     activity, b = emitter.activity, emitter.b
-    updates = [op for op in walk(launch) if is_extreme(op) and activity.memory(op.operands[1])]
+    updates = [
+        op for op in walk(launch) if is_extreme(op) and SETTLED not in op.attributes and activity.memory(op.operands[1])
+    ]
     copies: dict[Value, Value] = {}
     for op in updates:
         check(op, activity)

@@ -20,7 +20,7 @@ from .copier import attributes_of
 from .custom.forward import call_forward_rule
 from .custom.resolve import Rules
 from .errors import refuse
-from .extremes import foresee, is_extreme, won
+from .extremes import SETTLED, foresee, is_extreme, won
 from .launches import if_then
 from .objects import chain
 
@@ -162,7 +162,7 @@ class Forward(Augmenter):
     def copy_memref_atomic_rmw(self, op: Operation) -> None:
         """A sum: the tangent is added as the primal is. A largest or smallest value: the winner stores its tangent."""
         new = Augmenter.copy(self, op)
-        if not self.activity.memory(op.operands[1]):
+        if not self.activity.memory(op.operands[1]) or SETTLED in op.attributes:
             return
         if is_extreme(op):
             value, _, *at = new.operands

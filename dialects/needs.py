@@ -10,7 +10,7 @@ from . import rules
 from .activity import STOPS, Activity
 from .builder import captured, is_memref, operations
 from .checkpoint.marks import mark_of
-from .extremes import is_extreme
+from .extremes import SETTLED, is_extreme
 from .launches import LAUNCH
 from .objects import ALLOCATIONS, VIEWS
 
@@ -24,6 +24,8 @@ def needs(op: Operation, activity: Activity) -> Iterable[Value]:
         return list(op.operands) if activity.region(op) else []
     if name == "gpu.shuffle":
         return list(op.operands)[1:] if activity.value(op.results[0]) else []
+    if SETTLED in op.attributes:
+        return []
     if name == "memref.atomic_rmw" and is_extreme(op):
         return [op.operands[0], op.results[0], *list(op.operands)[2:]] if activity.memory(op.operands[1]) else []
     if name in ("memref.load", "memref.store", "memref.atomic_rmw"):

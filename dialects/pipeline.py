@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from mlir.ir import Context, Location, Module, Operation, StringAttr
 
 from . import dialect
+from .block_extremes import settle_extremes
 from .builder import operation, walk
 from .caches import lower_caches
 from .checkpoint.carried import settle as settle_checkpoints
@@ -167,6 +168,7 @@ def normal_form(
         mark_overlapping(_function(module, at, name), overlapping)
     settle(_function(module, at, name), inside=True)
     run(module, NORMAL)
+    settle_extremes(_function(module, at, name))
     forward_values(_function(module, at, name))
     make_private(_function(module, at, name))
     run(module, NORMAL)

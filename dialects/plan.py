@@ -20,6 +20,7 @@ from .builder import ancestor_in, is_memref, operation, operations, walk
 from .checkpoint.marks import NAME as MARK
 from .checkpoint.marks import mark_of
 from .custom.marks import is_repeatable
+from .extremes import SETTLED
 from .launches import BARRIER, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
 from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, chain, written
@@ -218,7 +219,7 @@ class Slicer:
         memref = next(o for o in op.operands if is_memref(o.type))
         objects = self.activity.objects.of(memref)
         if op.name == "memref.atomic_rmw" and objects and all(self._local(o, memref) for o in objects):
-            if list(op.results[0].uses):
+            if list(op.results[0].uses) and SETTLED not in op.attributes:
                 raise NotReplayable  # the order of updates was another one then
             self.todo += list(op.operands)
         else:

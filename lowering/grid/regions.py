@@ -134,13 +134,6 @@ class Regions:
     def _nest(self, op: Operation, level: str) -> Nest:
         if op.name not in NESTS:
             raise LoweringError(f"threads wait for each other inside {op.name}", position(op.location), "use scf.if")
-        for value in (*op.operands, *op.results):
-            if "memref<" in str(value.type):
-                raise LoweringError(
-                    "a loop or branch in which threads wait for each other carries an array",
-                    position(op.location),
-                    "copy the elements",
-                )
         return Nest(op, [self._body(operations(block), level) for region in op.regions for block in region.blocks])
 
     # divergence ----------------------------------------------------------------------------------------------------

@@ -10,10 +10,20 @@ from dsl import simulator as sim
 from .corpus import CASES
 from .differentiate import check
 
-# A scalar's gradient and sums, shared memory, gathers, atomics, shuffles, counted loops, local arrays, 16 bits.
-QUICK = ("saxpy", "half_storage", "heat_1d_shared", "sum_shared", "extrema", "spmv_csr", "newton", "sort_rows")
-# What is in a struct is not moved to the device by the checks of derivatives.
-ALL = [name for name, case in CASES.items() if case.active and "struct" not in case.tags]
+# A scalar's gradient and sums, shared memory, gathers, atomics, shuffles, counted loops, local arrays, 16 bits,
+# structs, the winner of a cell in shared memory, arrays that change places, views.
+QUICK = (
+    "saxpy",
+    "half_storage",
+    "heat_1d_shared",
+    "sum_shared",
+    "extrema",
+    "spmv_csr",
+    "newton",
+    "sort_rows",
+    "dense_layer",
+)
+ALL = [name for name, case in CASES.items() if case.active]
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in ALL])

@@ -15,7 +15,7 @@ from . import rules
 from .builder import captured, holds_tangents, is_differentiable, is_memref, operations, walk
 from .custom.marks import calls_inactive, is_ruled, reads, writes
 from .errors import refuse
-from .launches import BARRIER, LAUNCH, around
+from .launches import BARRIERS, LAUNCH, around
 from .objects import VIEWS, MemoryObject, Objects, flows, written
 
 #: The states of values, from least to most: nothing; an active argument reaches it; an asked-for result depends on it;
@@ -87,7 +87,7 @@ class Activity:
         known = self._regions.get(op)
         if known is None:
             # (A launch does not get work by the barriers in it.)
-            inside = (inner for inner in walk(op) if op.name != LAUNCH or inner.name != BARRIER)
+            inside = (inner for inner in walk(op) if op.name != LAUNCH or inner.name not in BARRIERS)
             known = any(self.value(r) for r in op.results) or any(self._touches(inner) for inner in inside)
             self._regions[op] = known
         return known
@@ -99,7 +99,7 @@ class Activity:
             return self.cache(op.operands[0])
         if is_ruled(op):
             return self.by_rule(op)
-        if op.name == BARRIER:
+        if op.name in BARRIERS:
             launch = around(op)
             return launch is None or self.region(launch)
         return any(self.value(r) for r in op.results) or any(self.memory(r) for r in op.results)

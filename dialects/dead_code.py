@@ -13,7 +13,7 @@ from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 from .augment import yielded
 from .builder import Builder, is_memref, operation, operations, walk
 from .copier import attributes_of, pick
-from .launches import BARRIER, LAUNCH
+from .launches import BARRIERS, LAUNCH
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, Objects, written
 from .plan import pure
 
@@ -62,7 +62,7 @@ class _Sweeper:
 
     def _effect(self, op: Operation) -> bool:
         """Whether `op` does something that can be seen from outside by itself."""
-        if op.name in _REGIONS or op.name in _ENDS or op.name == BARRIER:
+        if op.name in _REGIONS or op.name in _ENDS or op.name in BARRIERS:
             return False
         if op.name in ALLOCATIONS or op.name in _READS or op.name in VIEWS or pure(op):
             return False
@@ -117,7 +117,7 @@ class _Sweeper:
         if op.name == LAUNCH:
             self.todo += op.operands
             # Threads that have work left meet as they did.
-            self.later += [inner for inner in walk(op) if inner.name == BARRIER]
+            self.later += [inner for inner in walk(op) if inner.name in BARRIERS]
         elif op.name == "scf.for":
             self.todo += list(op.operands)[:3]
         elif op.name == "scf.if":

@@ -12,7 +12,7 @@ from __future__ import annotations
 from mlir.ir import Block, IndexType, IntegerType, Operation, Value
 
 from .builder import home, operations, walk
-from .launches import BARRIER
+from .launches import BARRIERS
 from .objects import MemoryObject, Objects, written
 
 #: Integer ops that may run also where their results are not needed.
@@ -70,9 +70,9 @@ def _forward_stores(block: Block, objects: Objects) -> None:
                 op.erase()
         elif op.regions or written(op):
             for inner in walk(op):
-                if inner.name == BARRIER:
+                if inner.name in BARRIERS:
                     stored.clear()
                 for memref in written(inner):
                     forget(objects.of(memref))
-        elif op.name == BARRIER:
+        elif op.name in BARRIERS:
             stored.clear()

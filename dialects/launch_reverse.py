@@ -188,6 +188,9 @@ class LaunchAdjoints:
     def reverse_gpu_barrier(self, op: Operation, scope: ReverseScope) -> None:
         barrier(self.b)
 
+    def reverse_nvvm_bar_warp_sync(self, op: Operation, scope: ReverseScope) -> None:
+        self.b.op(op.name, [self.lookup(op.operands[0], scope)])
+
     def reverse_gpu_shuffle(self, op: Operation, scope: ReverseScope) -> None:
         """Each thread gets back what those gave it that had read its value."""
         cotangent = self.take(op.results[0])

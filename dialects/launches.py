@@ -34,6 +34,8 @@ from .copier import Copier, add_block, attributes_of
 from .errors import refuse
 
 LAUNCH, BARRIER = "gpu.launch", "gpu.barrier"
+#: Where the threads of a block, or of a warp, wait for each other.
+BARRIERS = frozenset({BARRIER, "nvvm.bar.warp.sync"})
 #: The attribute of functions in normal form that threads run.
 DEVICE = "autodiff.device"
 #: Ops that tell a thread or its block apart from others.
@@ -88,7 +90,7 @@ def extents(launch: Operation) -> list[Value]:
 
 def meets(region: Operation) -> bool:
     """Whether threads wait for each other in `region`."""
-    return any(op.name == BARRIER for op in walk(region))
+    return any(op.name in BARRIERS for op in walk(region))
 
 
 def axis(op: Operation) -> int:
@@ -121,7 +123,7 @@ def device_functions(module: Module) -> set[str]:
             inside = around(op) is not None
             if op.name == "func.call" and inside:
                 todo.append(callee_name(op))
-            elif op.name in PLACES or op.name in EXTENTS or op.name in EXCHANGES or op.name == BARRIER:
+            elif op.name in PLACES or op.name in EXTENTS or op.name in EXCHANGES or op.name in BARRIERS:
                 if not inside:
                     todo.append(name)
     while todo:

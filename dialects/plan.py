@@ -21,7 +21,7 @@ from .checkpoint.marks import NAME as MARK
 from .checkpoint.marks import mark_of
 from .custom.marks import is_repeatable
 from .extremes import SETTLED
-from .launches import BARRIER, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
+from .launches import BARRIERS, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
 from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, chain, written
 from .stability import LOOPS, Stability, inside
@@ -120,7 +120,7 @@ class Slicer:
             self._mark(self.todo.pop())
             if not self.todo and self._touches_shared():
                 for op in nested:
-                    if op.name == BARRIER:
+                    if op.name in BARRIERS:
                         self._want(op)
         return self.replay
 
@@ -198,8 +198,8 @@ class Slicer:
             self._want_load(op)
         elif op.name in ("memref.atomic_rmw", "memref.generic_atomic_rmw"):
             self._want_atomic(op)
-        elif op.name == BARRIER:
-            pass
+        elif op.name in BARRIERS:
+            self.todo += list(op.operands)
         elif op.name in ALLOCATIONS or op.name in ("memref.store", "memref.copy") or pure(op) or is_repeatable(op):
             self.todo += list(op.operands)
             if op.name == "memref.copy":

@@ -22,7 +22,7 @@ from .objects import ALLOCATIONS, VIEWS
 KNOWN = VIEWS | ALLOCATIONS | {
     "memref.load", "memref.store", "memref.copy", "memref.dealloc", "memref.dim", "memref.get_global", "memref.rank",
     "memref.atomic_rmw", "arith.select", "autodiff.init", "autodiff.push", "autodiff.pop", "autodiff.stop",
-    "gpu.launch", "gpu.terminator", "gpu.barrier", "gpu.shuffle", "autodiff.checkpoint",
+    "gpu.launch", "gpu.terminator", "gpu.barrier", "gpu.shuffle", "nvvm.bar.warp.sync", "autodiff.checkpoint",
     "ub.poison", "func.return", "func.func", "scf.for", "scf.while", "scf.if", "scf.yield", "scf.condition",
 }  # fmt: skip
 

@@ -45,8 +45,8 @@ _HOMES: dict[str, str] = {
         ".functions": "checkpointed fma ignore_derivatives logdet solve_triangular within_autodiff",
         ".threads": "get_num_threads set_num_threads",
         ".parallel": "atomic_add atomic_cas atomic_exch atomic_max atomic_min ballot block_dim block_idx grid grid_dim "
-        "gridsize lane_id local_array prange shared_array shfl_down shfl_sync shfl_up shfl_xor syncthreads thread_idx "
-        "vote_all vote_any",
+        "gridsize lane_id local_array prange shared_array shfl_down shfl_sync shfl_up shfl_xor syncthreads syncwarp "
+        "thread_idx vote_all vote_any",
         "numpy": "abs all any dot empty empty_like exp full full_like log max maximum mean min minimum ones ones_like "
         "prod sqrt sum where zeros zeros_like",
         "numpy.linalg": "cholesky det inv slogdet solve",

@@ -197,30 +197,44 @@ def atomic_cas(array: np.ndarray, index: Any, expected: Any, value: Any) -> Any:
         return old
 
 
-# --- a warp: all its lanes must take part
+# --- a warp: all its lanes must take part. With a `width`, each part of so many lanes shuffles by itself
 
 
-def shfl_sync(value: Any, lane: int) -> Any:
-    """The value that lane number `lane` of the warp gives (counted modulo 32)."""
-    return _thread("shfl_sync").exchange(value)[lane % WARP]
+def syncwarp() -> None:
+    """Wait until all lanes of the warp are here; what they wrote before is then seen by all of them."""
+    _thread("syncwarp").exchange(None)
 
 
-def shfl_up(value: Any, delta: int) -> Any:
-    """The value of the lane `delta` below; the thread's own where there is none."""
+def shfl_sync(value: Any, lane: int, width: int = WARP) -> Any:
+    """The value that lane number `lane` of the part gives (counted modulo `width`)."""
+    thread = _thread("shfl_sync")
+    return thread.exchange(value)[_first(thread, width) + lane % width]
+
+
+def shfl_up(value: Any, delta: int, width: int = WARP) -> Any:
+    """The value of the lane `delta` below in the part; the thread's own where there is none."""
     thread = _thread("shfl_up")
-    return thread.exchange(value)[thread.lane - delta if thread.lane >= delta else thread.lane]
+    return thread.exchange(value)[thread.lane - delta if thread.lane % width >= delta else thread.lane]
 
 
-def shfl_down(value: Any, delta: int) -> Any:
-    """The value of the lane `delta` above; the thread's own where there is none."""
+def shfl_down(value: Any, delta: int, width: int = WARP) -> Any:
+    """The value of the lane `delta` above in the part; the thread's own where there is none."""
     thread = _thread("shfl_down")
-    return thread.exchange(value)[thread.lane + delta if thread.lane + delta < WARP else thread.lane]
+    return thread.exchange(value)[thread.lane + delta if thread.lane % width + delta < width else thread.lane]
 
 
-def shfl_xor(value: Any, mask: int) -> Any:
-    """The value of the lane whose number differs in the bits of `mask`."""
+def shfl_xor(value: Any, mask: int, width: int = WARP) -> Any:
+    """The value of the lane whose number differs in the bits of `mask`; the thread's own if it is in another part."""
     thread = _thread("shfl_xor")
-    return thread.exchange(value)[thread.lane ^ mask]
+    other = thread.lane ^ mask
+    return thread.exchange(value)[other if _first(thread, width) == other & -width else thread.lane]
+
+
+def _first(thread: Thread, width: int) -> int:
+    """The first lane of the thread's part of the warp."""
+    if width not in (1, 2, 4, 8, 16, 32):
+        raise ArgumentError(f"a width of {width} lanes", None, "it is a power of two, 32 at most")
+    return thread.lane & -width
 
 
 def ballot(predicate: Any) -> np.uint32:

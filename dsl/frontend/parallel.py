@@ -1,11 +1,12 @@
 """What a thread of a grid kernel may ask and do, as operations of the gpu, memref and nvvm dialects.
 
     thread_idx.x, grid(1)      gpu.thread_id, ...; arithmetic of type index, by which passes see strides
-    syncthreads()              gpu.barrier
+    syncthreads(), syncwarp()  gpu.barrier, nvvm.bar.warp.sync
     shared_array(...)          memref.alloca in workgroup memory, and a cast of it to the default memory space
     local_array(...)           memref.alloca
     atomic_add, max, min, exch memref.atomic_rmw;  atomic_cas: memref.generic_atomic_rmw
-    shfl_...                   gpu.shuffle over 32 lanes;  ballot, vote_any, vote_all: nvvm.vote.sync
+    shfl_...                   gpu.shuffle over 32 lanes, and a select where the width is less
+    ballot, vote_any, vote_all nvvm.vote.sync
 
 `find` gives the function that emits a call, as `mathlib.find` does for functions of numbers.
 """
@@ -87,6 +88,12 @@ def _lane_id(b: Builder) -> Value:
 def _syncthreads(b: Builder) -> Value:
     on_device(b, "syncthreads")
     ir.Operation.create("gpu.barrier", [])
+    return constant(None)
+
+
+def _syncwarp(b: Builder) -> Value:
+    on_device(b, "syncwarp")
+    ir.Operation.create("nvvm.bar.warp.sync", [], [b.number(-1, types.int32)])
     return constant(None)
 
 
@@ -178,8 +185,11 @@ def _if_inside(b: Builder, inside: ir.Value | None, dtype: types.Scalar, emit: C
 
 
 def _shuffle(name: str, mode: str) -> Callable[..., Value]:
-    def build(b: Builder, value: Value, lane: Value) -> Value:
+    def build(b: Builder, value: Value, lane: Value, width: Value | None = None) -> Value:
         on_device(b, name)
+        part = parallel.WARP if width is None else width.const
+        if part not in (1, 2, 4, 8, 16, 32):
+            raise b.error(f"the width of {name}() is a power of two, 32 at most, known when compiling")
         if not isinstance(value.type, types.Scalar) or value.type.kind == "c":
             raise b.error(f"{name}() passes on a number, not {describe(value.type)}")
         if not (isinstance(lane.type, types.Scalar) and lane.type.kind in "iu"):
@@ -188,13 +198,32 @@ def _shuffle(name: str, mode: str) -> Callable[..., Value]:
         wide = _passed_as(dtype)
         number = casts.cast(b, b.ir(value), dtype, wide)
         where = casts.cast(b, b.ir(lane), lane.type, types.int32)
+        inside = None
+        if part != parallel.WARP:
+            where, inside = _in_part(b, mode, where, part)
         attributes = {"mode": ir.Attribute.parse(f"#gpu<shuffle_mode {mode}>")}
         results = [number.type, b.shared.type("i1")]
-        width = b.number(parallel.WARP, types.int32)
-        op = ir.Operation.create("gpu.shuffle", results, [number, where, width], attributes)
-        return Value(dtype, (casts.cast(b, op.results[0], wide, dtype),), nonneg=value.nonneg)
+        everyone = b.number(parallel.WARP, types.int32)
+        op = ir.Operation.create("gpu.shuffle", results, [number, where, everyone], attributes)
+        found = op.results[0] if inside is None else arith.select(inside, op.results[0], number)
+        return Value(dtype, (casts.cast(b, found, wide, dtype),), nonneg=value.nonneg)
 
     return build
+
+
+def _in_part(b: Builder, mode: str, where: ir.Value, width: int) -> tuple[ir.Value, ir.Value | None]:
+    """A shuffle in parts of `width` lanes as one of the warp: its second operand, and whether that is in the part."""
+    word = b.shared.type("i32")
+    lane = arith.index_cast(word, ir.Operation.create("gpu.lane_id", [b.shared.type("index")]).result)
+    mask = b.number(width - 1, types.int32)
+    place = arith.andi(lane, mask)
+    if mode == "idx":
+        return arith.addi(arith.subi(lane, place), arith.andi(where, mask)), None
+    if mode == "up":
+        return where, arith.cmpi(arith.CmpIPredicate.sge, place, where)
+    width_ = b.number(width, types.int32)
+    other = arith.addi(place, where) if mode == "down" else where
+    return where, arith.cmpi(arith.CmpIPredicate.ult, other, width_)
 
 
 def _passed_as(dtype: types.Scalar) -> types.Scalar:
@@ -226,6 +255,7 @@ _EMIT: dict[Any, Callable[..., Value]] = {
     parallel.gridsize: _along("gridsize", _extent),
     parallel.lane_id: _lane_id,
     parallel.syncthreads: _syncthreads,
+    parallel.syncwarp: _syncwarp,
     parallel.shared_array: _array("shared_array", SHARED),
     parallel.local_array: _array("local_array", ""),
     **{getattr(parallel, name): _atomic(name) for name in _ATOMIC},

@@ -1,14 +1,14 @@
 """Data races: who accessed a location last, and whether that is ordered before who accesses it now.
 
 For each granule of a memory (as wide as the narrowest access of the kernel) three histories are kept: plain writes,
-plain reads, atomic operations. A history knows the last thread, or that there were several of one block or of several,
-and when. Time is the count of memory instructions and synchronisations of the launch.
+plain reads, atomic operations. A history knows the last thread, or that there were several of one warp, of one block or
+of several, and when. Time is the count of memory instructions and synchronisations of the launch.
 
 An earlier access at time T is ordered before one of thread t now if
 
 - it is t's own;
 - it is of t's block, and the block passed a barrier after T;
-- it is of t's warp, and both threads took part in a warp synchronisation after T;
+- it is of t's warp, and all threads of it that are meant took part in a warp synchronisation after T;
 - its block executed a fence after T, and t's block an atomic operation after that fence: a message may have passed.
   (That it did is not checked, so a race in a kernel that uses fences can be missed. None is reported wrongly.)
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from .syntax import Instruction
 
 _PENDING = 1 << 22  # accesses that may wait to be noted
-_SEVERAL_BLOCKS = -1  # and -(block + 2): several threads of that block; thread + 1: that thread; 0: nobody
+# Codes of who it was. thread + 1: that thread; 0: nobody; -(block + 2): several threads of that block; counted on from
+# there by the number of the warp in the launch: several of that warp.
+_SEVERAL_BLOCKS = -1
+_WARP = 32
 
 
 class Clock:
@@ -40,7 +43,8 @@ class Clock:
         self.fence = np.zeros(blocks + 1, np.int64)  # (one more, for the block -1 of several blocks)
         self.message = np.zeros(blocks, np.int64)
         self.fenced = False
-        # For each thread, once one has taken part in such a thing.
+        self.block_warps = -(-block_threads // _WARP)
+        # For each thread (a row for each warp), once one has taken part in such a thing.
         self.warp: np.ndarray | None = None
         self.group: np.ndarray | None = None  # barriers of a part of a block
 
@@ -61,8 +65,27 @@ class Clock:
 
     def sync_warp(self, threads: np.ndarray) -> None:
         if self.warp is None:
-            self.warp = np.zeros(len(self.barrier) * self.block_threads, np.int64)
-        self.warp[threads] = self.tick()
+            self.warp = np.zeros((len(self.barrier), self.block_warps * _WARP), np.int64)
+            self.warp[:, self.block_threads :] = np.iinfo(np.int64).max  # lanes that there are not
+            self.warp = self.warp.reshape(-1, _WARP)
+        self.warp[self.warp_of(threads), threads % self.block_threads % _WARP] = self.tick()
+
+    def warp_of(self, threads: np.ndarray) -> np.ndarray:
+        return threads // self.block_threads * self.block_warps + threads % self.block_threads // _WARP
+
+    def places(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The blocks that codes are about, and their warps; -1 where there are several."""
+        several = -codes - 2
+        blocks, of_warp = len(self.barrier), several >= len(self.barrier)
+        warp = np.where(codes > 0, self.warp_of(codes - 1), np.where(of_warp, several - blocks, -1))
+        return np.where(warp >= 0, warp // self.block_warps, several), warp
+
+    def together(self, codes: np.ndarray, threads: np.ndarray) -> np.ndarray:
+        """The codes of what `codes` are about and of `threads`, which are others, together."""
+        blocks, warps = self.places(codes)
+        block, warp = threads // self.block_threads, self.warp_of(threads)
+        alike = np.where(blocks == block, -block - 2, _SEVERAL_BLOCKS)
+        return np.where(warps == warp, -warp - 2 - len(self.barrier), alike)
 
     def sync_group(self, threads: np.ndarray) -> None:
         if self.group is None:
@@ -72,20 +95,27 @@ class Clock:
     def ordered(self, codes: np.ndarray, times: np.ndarray, threads: np.ndarray) -> np.ndarray:
         """Whether what `codes` did at `times` is ordered before what `threads` do now."""
         mine = threads // self.block_threads
-        theirs = np.where(codes > 0, (codes - 1) // self.block_threads, -codes - 2)
+        theirs, warps = self.places(codes)
         same = theirs == mine
         good = same & (times < self.barrier[mine])
         single = same & (codes > 0)
         other = np.maximum(codes - 1, 0)
         if self.warp is not None:
-            lanes = (other % self.block_threads) // 32 == (threads % self.block_threads) // 32
-            good |= single & lanes & (times < self.warp[threads]) & (times < self.warp[other])
+            both = warps == self.warp_of(threads)
+            lane = threads % self.block_threads % _WARP
+            good |= both & (times < self.warp[warps, lane]) & (times < self._passed(codes, warps))
         if self.group is not None:
             good |= single & (times < self.group[threads]) & (times < self.group[other])
         if self.fenced:
             fence = self.fence[theirs]
             good |= (theirs >= 0) & (times < fence) & (fence < self.message[mine])
         return good
+
+    def _passed(self, codes: np.ndarray, warps: np.ndarray) -> np.ndarray:
+        """When those that codes are about last synchronised with their warp, the earliest of several."""
+        assert self.warp is not None
+        lane = np.maximum(codes - 1, 0) % self.block_threads % _WARP
+        return np.where(codes > 0, self.warp[warps, lane], self.warp[warps].min(axis=1))
 
 
 class History:
@@ -143,11 +173,8 @@ class History:
                 codes = old[shared].astype(np.int64)
                 who = threads[shared].astype(np.int64)
                 stale = clock.ordered(codes, self.times[granules[shared]], who)
-                block = who // clock.block_threads
-                theirs = np.where(codes > 0, (codes - 1) // clock.block_threads, -codes - 2)
-                both = np.where(theirs == block, -block - 2, _SEVERAL_BLOCKS)
                 new = new.copy()
-                new[shared] = np.where(stale, who + 1, both)
+                new[shared] = np.where(stale, who + 1, clock.together(codes, who))
         self.used = True
         self.codes[granules] = new
         self.times[granules] = time
@@ -156,11 +183,10 @@ class History:
         back = self.codes[granules]
         met = np.flatnonzero(back != new)
         if len(met):
-            block = threads[met] // clock.block_threads
-            theirs = np.where(back[met] > 0, (back[met] - 1) // clock.block_threads, -back[met] - 2)
-            alike = theirs == block
-            self.codes[granules[met[alike]]] = -block[alike] - 2
-            self.codes[granules[met[~alike]]] = _SEVERAL_BLOCKS
+            both = clock.together(back[met].astype(np.int64), threads[met].astype(np.int64))
+            blocks, warps = clock.places(both)
+            order = np.argsort((warps < 0) + 1 * (blocks < 0), kind="stable")  # the last, and so the widest, is kept
+            self.codes[granules[met[order]]] = both[order]
 
     def who(self, granule: int, but: int) -> tuple[int | None, Instruction | None]:
         """A thread of the last access that is not a given one, if it is known, and its instruction."""

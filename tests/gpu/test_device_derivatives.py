@@ -11,7 +11,8 @@ from .corpus import CASES
 from .differentiate import check
 
 # A scalar's gradient and sums, shared memory, gathers, atomics, shuffles, counted loops, local arrays, 16 bits,
-# structs, the winner of a cell in shared memory, arrays that change places, views.
+# structs, the winner of a cell in shared memory, arrays that change places, views,
+# warps.
 QUICK = (
     "saxpy",
     "half_storage",

@@ -381,3 +381,49 @@ def rows(x, y):
     if i < x.shape[0]:
         row = x[i]
         y[i] = dsl.sum(row**2) + row[0] * row[1]
+
+
+# --- parts of warps
+
+
+def _segments(x, y):
+    n, place = np.arange(32), np.arange(32) % 8
+    sources = [np.where(place >= 3, n - 3, n), np.where(place < 6, n + 2, n), n - place + 3 * place % 8, n ^ 5, n]
+    y[:5] = x[sources] ** 2
+    y[5] = x.reshape(-1, 8).sum(1).repeat(8)
+
+
+@case(1, 32, normal(32, (6, 32)), _segments, "x y", "y")
+@dsl.kernel
+def segments(x, y):
+    t = dsl.thread_idx.x
+    v = x[t]
+    y[0, t] = dsl.shfl_up(v, 3, 8) ** 2
+    y[1, t] = dsl.shfl_down(v, 2, width=8) ** 2
+    y[2, t] = dsl.shfl_sync(v, 3 * t, 8) ** 2
+    y[3, t] = dsl.shfl_xor(v, 5, 8) ** 2
+    y[4, t] = dsl.shfl_xor(v, 9, 8) ** 2
+    for step in (4, 2, 1):
+        v += dsl.shfl_xor(v, step, 8)
+    y[5, t] = v
+
+
+def _warps(x, y):
+    for part, out in zip(x.reshape(-1, 32), y.reshape(-1, 32)):
+        a = part * np.roll(part, -1)
+        out[:] = np.sin(a) * np.roll(a, -3)
+
+
+@case(1, 64, normal(64, 64), _warps, "x y", "y")
+@dsl.kernel
+def within_warps(x, y):
+    """Each warp has a part of the shared memory, and waits for its own lanes only."""
+    s = dsl.shared_array(64, dsl.float64)
+    t, lane = dsl.thread_idx.x, dsl.lane_id()
+    s[t] = x[t]
+    dsl.syncwarp()
+    a = s[t] * s[t - lane + (lane + 1) % 32]
+    dsl.syncwarp()
+    s[t] = a
+    dsl.syncwarp()
+    y[t] = np.sin(a) * s[t - lane + (lane + 3) % 32]

@@ -78,12 +78,11 @@ class Compiled:
         if code == -BAD_EXTENT:
             raise ValueError(f"{kernel.name}: an array that it allocates has a negative size, or one that is too large")
         if code < 0:
-            if code == -DISAGREEMENT:
-                raise RuntimeError(
-                    f"{kernel.name}: the threads of a block (or warp) go different ways where they have to wait for "
-                    "each other"
-                )
-            raise RuntimeError(f"{kernel.name} ended with status {-code}")
+            line = f" (line {-code - DISAGREEMENT})" if -code > DISAGREEMENT else ""
+            raise RuntimeError(
+                f"{kernel.name}: the threads of a block (or warp) go different ways where they have to wait for each "
+                f"other{line}"
+            )
         record = self.errors[code - 1]
         if record["exc"] == errors.CALLBACK:
             from .imported import raised

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 FORALL_THREADS = 256
 """Threads of a block where `k.forall(n)` chooses: enough of them to hide latency, few enough for any kernel."""
+MOST_BLOCKS = (2**31 - 1, 65535, 65535)
 MOST_THREADS, MOST_Z = 1024, 64
-"""What a block may have: threads, and threads along z."""
+"""What a grid may have: blocks along x, y and z; and a block: threads, and threads along z."""
 EXTENTS = ("blocks_x", "blocks_y", "blocks_z", "threads_x", "threads_y", "threads_z")
 
 
@@ -100,13 +101,26 @@ def grid_of(kernel: Kernel, extents: Any) -> Grid:
             kernel.loc,
             f"a block has 1 to {MOST_THREADS} threads, at most {MOST_Z} of them along z",
         )
+    _check_blocks(kernel, blocks)
     return Grid(kernel, blocks, threads)
+
+
+def _check_blocks(kernel: Kernel, blocks: tuple[int, int, int]) -> None:
+    if any(count > most for count, most in zip(blocks, MOST_BLOCKS)):
+        raise ArgumentError(
+            f"a grid of {_shown(blocks)} blocks, in a launch of {kernel.name}",
+            kernel.loc,
+            f"a grid has at most {MOST_BLOCKS[0]} blocks along x, {MOST_BLOCKS[1]} along y and z; "
+            "let each thread do more: for i in range(dsl.grid(1), n, dsl.gridsize(1))",
+        )
 
 
 def grid_for(kernel: Kernel, count: Any) -> Grid:
     """A grid of at least `count` threads in one dimension."""
     (count, _, _) = _three(kernel, "forall", count)
-    return Grid(kernel, (-(-count // FORALL_THREADS), 1, 1), (FORALL_THREADS, 1, 1))
+    blocks = (-(-count // FORALL_THREADS), 1, 1)
+    _check_blocks(kernel, blocks)
+    return Grid(kernel, blocks, (FORALL_THREADS, 1, 1))
 
 
 def _three(kernel: Kernel, what: str, given: Any) -> tuple[int, int, int]:

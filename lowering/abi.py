@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# What the entry function returns.
+# What an entry function returns; to DISAGREEMENT the line in the source is added, if it is known.
 OK, OUT_OF_MEMORY, BAD_EXTENT, DISAGREEMENT = 0, 1, 2, 3
 # The words that generated code and this process share, in a variable of this name: the key of the thread-specific jump
 # buffer, the address of the C library's function for the size of a block (0: there is none), how many bytes of freed

@@ -68,9 +68,10 @@ def failure(status: int) -> Exception:
         return MemoryError("not enough memory for an array of the kernel")
     if status == BAD_EXTENT:
         return ValueError("an array of the kernel has a negative or too large extent")
-    if status == DISAGREEMENT:
-        return RuntimeError("the threads of a block (or warp) go different ways where they have to wait for each other")
-    return RuntimeError(f"compiled code returned the unknown status {status}")
+    line = f" (line {status - DISAGREEMENT})" if status > DISAGREEMENT else ""
+    return RuntimeError(
+        f"the threads of a block (or warp) go different ways where they have to wait for each other{line}"
+    )
 
 
 def load(object_code: bytes, entry: str, extra_symbols: Mapping[str, int] | None = None) -> Loaded:

@@ -3,7 +3,8 @@
 Takes the plan of a launch (see `regions`); emits the code of one block. What a thread computes in one loop and reads in
 another is kept in an array with a place for each thread, unless it is quickly computed again: numbers made of the
 thread's own, and what is the same for all threads. A loop or branch in which threads meet is entered by all of them
-together; its bounds or condition are those of the first thread, and with `check` a test makes sure that all agree.
+together; its bounds or condition are those of the first thread, and with `check` a test makes sure that all agree
+(always, where the lanes of a warp can be seen to differ, for they may agree all the same).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ..errors import LoweringError, position
 from ..memory import element_bytes
 from . import coordinates
 from .coordinates import OF_BLOCK, OF_THREAD, Block, Thread
-from .emit import Emitter, Types, attributes_of, captured, operations, plain
+from .emit import Emitter, Types, attributes_of, captured, operations, plain, walk
 from .exchanges import EXCHANGE
 from .order import VIEWS, is_private, kind
 from .regions import BARRIERS, Body, Meeting, Nest, Regions, Run, Warps, is_argument_of
@@ -119,10 +120,6 @@ class Fission:
 
     def _allocate_nested(self, op: Operation) -> None:
         if op.name == "memref.alloca":
-            if _is_shared(op.results[0].type):
-                raise LoweringError(
-                    "shared memory is made inside a loop or branch", position(op.location), "make it before"
-                )
             self._local(op.results[0], crossing=False)
         for region in op.regions:
             for block in region.blocks:
@@ -207,7 +204,7 @@ class Fission:
         assert array is not None
         kept = array
         agreed = self.e.value("memref.load", [kept, self.first(warp)], kept.type.element_type)
-        if self.check:
+        if self.check or value in self.regions.differing:
             self.uses_disagree = True
             self.threads(warp, lambda thread: self._test(kept, thread, agreed))
         return agreed
@@ -283,7 +280,12 @@ class Fission:
 
     def _test(self, array: Value, thread: _Thread, agreed: Value) -> None:
         own = self.e.value("memref.load", [array, thread.number], agreed.type)
-        self._guard(self.e.compare(1, own, agreed), lambda: self.e.call(DISAGREE, []))
+        self._guard(self.e.compare(1, own, agreed), lambda: self.e.call(DISAGREE, [self._line()]))
+
+    def _line(self) -> Value:
+        """Where in the user's source emission is, 0 where that is not known."""
+        found = position(self.e.loc)
+        return self.e.integer(found[1] if found else 0, IntegerType.get_signless(32))
 
     def _guard(self, condition: Value, body: Callable[[], None]) -> None:
         test = self.e.op("scf.if", [condition], regions=2)
@@ -475,6 +477,15 @@ class _Thread:
         new = self.e.value(f"arith.{name}", [old, value], value.type) if name else value
         self.e.op("memref.store", [new, memref, *indices])
         self.map[op.results[0]] = old
+
+
+def lift_shared(launch: Operation) -> None:
+    """Put the memory of blocks at the top of a launch: what is made in a loop or branch is one, as on a device."""
+    block = launch.regions[0].blocks[0]
+    first = operations(block)[0]
+    for op in list(walk(launch)):
+        if op.name == "memref.alloca" and _is_shared(op.results[0].type) and not len(op.operands) and op.block != block:
+            op.move_before(first)
 
 
 def _is_shared(type_: Type) -> bool:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from itertools import count
 
-from mlir.ir import IndexType, InsertionPoint, Module, Operation, Value
+from mlir.ir import IndexType, InsertionPoint, IntegerType, Module, Operation, Value
 from mlir.passmanager import PassManager
 
 from .calls import inline_calls
 from .coordinates import Block
 from .emit import Emitter, captured, constant, plain, walk
-from .fission import DISAGREE, Fission
+from .fission import DISAGREE, Fission, lift_shared
 from .order import seen_order
 from .parallel import lower_parallel
 from .parts import Part, call, copies, distinct, outside
@@ -36,7 +36,9 @@ def lower(module: Module, text: str, check: bool) -> list[Part]:
         lowered = [_lower(module, launch, next(numbers), check) for launch in launches]
         made += [part for part, _ in lowered]
         if any(disagree for _, disagree in lowered):
-            Emitter(InsertionPoint(module.body), module.operation.location).function(DISAGREE, [], body=False)
+            Emitter(InsertionPoint(module.body), module.operation.location).function(
+                DISAGREE, [IntegerType.get_signless(32)], body=False
+            )
         _remove_kernels(module)
     if "scf.parallel" in text:
         for loop in [op for op in walk(module.operation) if op.name == "scf.parallel"]:
@@ -47,6 +49,7 @@ def lower(module: Module, text: str, check: bool) -> list[Part]:
 
 def _lower(module: Module, launch: Operation, number: int, check: bool) -> tuple[Part, bool]:
     """Returns also whether the function that ends a call is used."""
+    lift_shared(launch)
     regions = Regions(launch)
     e = Emitter(InsertionPoint(module.body), launch.location)
     dims = list(launch.operands)[-6 - _dynamic_shared(launch) :][:6]

@@ -16,7 +16,7 @@ from .fission import DISAGREE
 
 BLOCKS, DISPATCH = "grid{}.blocks", "grid{}.dispatch"
 _DECLARED = re.compile(r'^declare void @"?(grid(\d+)\.dispatch)"?\((.*)\)[^\n]*\n', re.M)
-_DISAGREE = re.compile(rf'^declare void @"?{re.escape(DISAGREE)}"?\(\)[^\n]*\n', re.M)
+_DISAGREE = re.compile(rf'^declare void @"?{re.escape(DISAGREE)}"?\(i32\)[^\n]*\n', re.M)
 _ATTRIBUTES = re.compile(r"\b(noundef|noalias|nonnull|nocapture)\b ?")
 #: Fewer operations than this, times threads, are done before another thread has been started.
 _WORTHWHILE = 400_000
@@ -156,8 +156,9 @@ end:
 }}
 """
 _DISAGREEMENT = f"""
-define internal void @{DISAGREE}() cold noinline noreturn nounwind {{
-  call void @dsl.leave(i32 {DISAGREEMENT})
+define internal void @{DISAGREE}(i32 %line) cold noinline noreturn nounwind {{
+  %status = add i32 %line, {DISAGREEMENT}
+  call void @dsl.leave(i32 %status)
   unreachable
 }}
 """

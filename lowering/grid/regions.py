@@ -13,13 +13,10 @@ from dataclasses import dataclass, field
 from mlir.ir import Block, BlockArgument, Operation, Value
 
 from ..errors import LoweringError, position
-from .coordinates import OF_THREAD
-from .emit import operations, plain, walk
+from .divergence import BARRIERS, EXCHANGES, NESTS, around, differing, refuse_divergent
+from .emit import operations, plain
 
 BLOCK, WARP = "block", "warp"
-BARRIERS = frozenset({"gpu.barrier", "nvvm.barrier0", "nvvm.barrier"})
-EXCHANGES = frozenset({"gpu.shuffle", "gpu.subgroup_broadcast", "nvvm.vote.sync", "nvvm.bar.warp.sync"})
-NESTS = frozenset({"scf.for", "scf.while", "scf.if"})
 
 
 @dataclass(eq=False)
@@ -65,10 +62,12 @@ class Regions:
     def __init__(self, launch: Operation):
         self.launch = launch
         block = launch.regions[0].blocks[0]
-        self._meets = {BLOCK: self._around(BARRIERS), WARP: self._around(EXCHANGES)}
+        self._meets = {BLOCK: around(launch, BARRIERS), WARP: around(launch, EXCHANGES)}
         #: Where each operation that the plan names stands; an operation nested in one of a run is not named.
         self.place: dict[Operation, Run | Meeting | Nest | Warps] = {}
-        self._refuse_divergent()
+        refuse_divergent(launch)
+        #: What differs between threads, where it can be seen, and some of them exchange values.
+        self.differing = differing(launch) if self._meets[WARP] else frozenset()
         self.body = self._body(operations(block), BLOCK)
 
     def around(self, op: Operation) -> Run | Meeting | Nest | Warps:
@@ -81,16 +80,6 @@ class Regions:
         """Whether a value, the result of an operation that the plan names, is used in another run than its own."""
         here = self.place[plain(value.owner)]
         return any(self.around(plain(use.owner)) is not here for use in value.uses)
-
-    def _around(self, names: frozenset[str]) -> set[Operation]:
-        """The operations of these names, and those that they are nested in."""
-        found: set[Operation] = set()
-        for op in walk(self.launch):
-            if op.name in names:
-                while op != self.launch and op not in found:
-                    found.add(op)
-                    op = plain(op.parent)
-        return found
 
     def _body(self, ops: list[Operation], level: str) -> Body:
         """`ops`, the last of which ends their block (at the level of a warp, only if that is a nest's)."""
@@ -135,69 +124,6 @@ class Regions:
         if op.name not in NESTS:
             raise LoweringError(f"threads wait for each other inside {op.name}", position(op.location), "use scf.if")
         return Nest(op, [self._body(operations(block), level) for region in op.regions for block in region.blocks])
-
-    # divergence ----------------------------------------------------------------------------------------------------
-    def _refuse_divergent(self) -> None:
-        """Barriers inside loops and branches that threads can be seen to go through in different ways."""
-        if not self._meets[BLOCK]:
-            return
-        differing = self._differing()
-        for op in self._meets[BLOCK]:
-            if op.name not in NESTS:
-                continue
-            deciding = list(op.operands)[:3] if op.name == "scf.for" else list(op.operands)[:1]
-            if op.name == "scf.while":
-                deciding = list(operations(op.regions[0].blocks[0])[-1].operands)[:1]
-            if any(value in differing for value in deciding):
-                barrier = next(inner for inner in walk(op) if inner.name in BARRIERS)
-                what = "branch" if op.name == "scf.if" else "loop"
-                raise LoweringError(
-                    f"a barrier in a {what} that the threads of a block go through in different ways",
-                    position(barrier.location),
-                    f"move the barrier out of the {what}, or let its condition not depend on the thread",
-                )
-
-    def _differing(self) -> set[Value]:
-        """The values that depend on a thread's number by arithmetic alone. (What memory holds is not known.)"""
-        arguments = list(self.launch.regions[0].blocks[0].arguments)
-        found: set[Value] = set(arguments[3:6])
-        ops = [op for op in walk(self.launch) if op != self.launch]
-        size = -1
-        while size != len(found):
-            size = len(found)
-            for op in ops:
-                if op.name in OF_THREAD or (
-                    op.name.startswith(("arith.", "index.", "math.")) and any(o in found for o in op.operands)
-                ):
-                    found.update(op.results)
-                elif op.name in NESTS:
-                    for source, target in _flows(op):
-                        if source in found:
-                            found.add(target)
-        return found
-
-
-def _flows(op: Operation) -> list[tuple[Value, Value]]:
-    """The ways of values into a loop, around it and out of it, and out of a branch."""
-    ends = [operations(block)[-1] for region in op.regions for block in region.blocks]
-    if op.name == "scf.if":
-        return [pair for end in ends for pair in zip(end.operands, op.results, strict=True)]
-    blocks = [block for region in op.regions for block in region.blocks]
-    if op.name == "scf.for":
-        arguments = list(blocks[0].arguments)[1:]
-        return [
-            *zip(list(op.operands)[3:], arguments, strict=True),
-            *zip(ends[0].operands, arguments, strict=True),
-            *zip(arguments, op.results, strict=True),
-        ]
-    before, after = (list(block.arguments) for block in blocks)
-    forwarded = list(ends[0].operands)[1:]
-    return [
-        *zip(op.operands, before, strict=True),
-        *zip(ends[1].operands, before, strict=True),
-        *zip(forwarded, after, strict=True),
-        *zip(forwarded, op.results, strict=True),
-    ]
 
 
 def is_argument_of(value: Value, block: Block) -> bool:

@@ -30,6 +30,7 @@ from ..booleans import store_as_bytes
 from ..errors import LoweringError, position
 from ..expand import expand
 from ..grid.calls import inline_calls
+from ..grid.divergence import refuse_divergent
 from ..grid.emit import Emitter, operations, plain, walk
 from . import libdevice, parameters
 from .options import DeviceOptions
@@ -37,6 +38,7 @@ from .parameters import Parameter
 
 CONTAINER = "kernels"
 _EXTENTS = 6  # operands of a launch before its arguments
+_SHARED_BYTES = 48 * 1024  # what a block may declare
 _SHARED = "#gpu.address_space<workgroup>"
 _CONTRACTIBLE = frozenset(("arith.addf", "arith.subf", "arith.mulf", "arith.negf"))
 _FLOATS = frozenset((*_CONTRACTIBLE, "arith.divf", "arith.remf"))
@@ -63,6 +65,7 @@ def outline(module: Module, options: DeviceOptions) -> dict[str, Kernel]:
     names = [_name(launch) for launch in launches]
     for launch in launches:
         inline_calls(module, launch)
+        refuse_divergent(launch)
     _run(module, "canonicalize", "cse", "gpu-launch-sink-index-computations")
     text = str(module)
     store_as_bytes(module, text)
@@ -186,6 +189,9 @@ def _shared_memory(container: Operation, function: Operation, name: str) -> int:
         for extent in type_.shape:
             size *= extent
         total += size
+        if total > _SHARED_BYTES:
+            message = f"shared arrays of {total} bytes: a block has {_SHARED_BYTES}"
+            raise LoweringError(message, position(op.location), "make them smaller")
         symbol = f"{name}_shared_{number}"
         at_start = InsertionPoint(plain(next(iter(container.regions[0].blocks[0].operations))))
         Emitter(at_start, op.location).op(

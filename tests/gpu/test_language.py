@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dsl
-from dsl import errors
+from dsl import errors, simulator
 
 
 @dsl.kernel
@@ -220,5 +220,96 @@ def test_barrier_that_only_some_threads_reach():
     p = np.ones(32, np.int64)
     waits_sometimes[1, 32](p, np.zeros(32))
     p[3] = 0
-    with pytest.raises(RuntimeError, match="go different ways"):
+    line = waits_sometimes.fn.__code__.co_firstlineno + 3
+    with pytest.raises(RuntimeError, match=rf"go different ways .*\(line {line}\)"):
         waits_sometimes[1, 32](p, np.zeros(32))
+
+
+def in_a_branch(x):
+    t = dsl.thread_idx.x
+    if t < 5:
+        dsl.syncthreads()
+    x[t] = 1.0
+
+
+def in_a_loop(x):
+    t = dsl.thread_idx.x
+    while t > 0:
+        dsl.syncthreads()
+        t -= 1
+    x[t] = 1.0
+
+
+def after_some_have_left(x):
+    t = dsl.thread_idx.x
+    if t > 7:
+        return
+    dsl.syncthreads()
+    x[t] = 1.0
+
+
+def waits():
+    dsl.syncthreads()
+
+
+def in_a_helper(x):
+    for k in range(dsl.thread_idx.x):
+        waits()
+    x[0] = 1.0
+
+
+@pytest.mark.parametrize("function", [in_a_branch, in_a_loop, after_some_have_left, in_a_helper])
+@pytest.mark.parametrize("make", [np.ones, lambda n: simulator.asarray(np.ones(n))], ids=["cpu", "simulator"])
+def test_divergent_barrier_that_can_be_seen(function, make):
+    with pytest.raises(errors.CompileError, match=r"different ways(.|\n)*dsl.syncthreads\(\)"):
+        dsl.kernel(function)[1, 32](make(32))
+
+
+@dsl.kernel
+def shuffles_sometimes(x):
+    t = dsl.thread_idx.x
+    if t < 40:
+        x[t] = dsl.shfl_xor(x[t], 1)
+
+
+def test_shuffle_that_only_some_lanes_reach():
+    """On the CPU it is noticed without bounds being checked where the condition is seen to depend on the thread."""
+    x = np.arange(64.0)
+    shuffles_sometimes[1, 40](x)
+    assert x[0] == 1.0 and x[39] == 38.0
+    with pytest.raises(RuntimeError, match="different ways"):
+        shuffles_sometimes[1, 64](np.arange(64.0))
+
+
+@dsl.kernel
+def shared_in_a_branch(x):
+    if dsl.block_idx.x == 1:
+        s = dsl.shared_array(32, dsl.float64)
+        t = dsl.thread_idx.x
+        s[t] = x[t]
+        dsl.syncthreads()
+        x[t] = s[31 - t]
+
+
+def test_shared_memory_that_is_made_in_a_branch():
+    x, on = np.arange(32.0), simulator.asarray(np.arange(32.0))
+    shared_in_a_branch[2, 32](x)
+    shared_in_a_branch[2, 32](on)
+    np.testing.assert_array_equal(x, np.arange(32.0)[::-1])
+    np.testing.assert_array_equal(on.get(), x)
+
+
+def much(x):
+    s = dsl.shared_array((90, 90), dsl.float64)
+    s[0, dsl.thread_idx.x] = 0.0
+
+
+def test_more_shared_memory_than_a_block_has():
+    with pytest.raises(errors.CompileError, match=r"64800 bytes: a block has 49152(.|\n)*dsl.shared_array"):
+        dsl.kernel(much)[1, 32](simulator.asarray(np.ones(3)))
+
+
+def test_grids_that_are_too_large():
+    for blocks in (2**31, (1, 65536), (1, 1, 65536)):
+        with pytest.raises(errors.ArgumentError, match=r"a grid of (.|\n)*def saxpy"):
+            saxpy[blocks, 32]

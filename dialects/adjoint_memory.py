@@ -14,8 +14,7 @@ from mlir.ir import IntegerAttr, Operation, UnitAttr, Value
 from .activity import Activity
 from .builder import Builder, is_memref
 from .copier import add_block
-from .errors import refuse
-from .extremes import SETTLED, check, is_extreme, still_there, won
+from .extremes import SETTLED, check, is_extreme, still_there, unordered, won
 from .tangents import Shadow, Tangents
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class MemoryAdjoints:
             self._winner_takes(op, shadow, at, scope)
             return
         if IntegerAttr(op.attributes["kind"]).value != 0 or self.activity.value(op.results[0]):
-            raise refuse(op, "no reverse rule for memref.atomic_rmw of this kind or with its value used", "use addf")
+            raise unordered(op)
         if self.activity.value(value):
             self.add(value, self.tangents.load(shadow, at))
 

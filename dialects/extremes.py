@@ -16,7 +16,7 @@ from mlir.ir import IntegerAttr, IntegerType, MemRefType, Operation, ShapedType,
 
 from .affine import SAME_INDEX
 from .builder import Builder, operation, operations, walk
-from .errors import refuse
+from .errors import DerivativeError, refuse
 from .launches import add_launch, around, constant, extents, stands_in
 from .objects import chain
 from .silent import COUNTS, Silent
@@ -90,6 +90,17 @@ def other_cell(op: Operation, other: Operation) -> bool:
         return False
     pairs = zip(list(op.operands)[2:], list(other.operands)[2:], strict=True)
     return any(None not in (m := constant(i), n := constant(j)) and m != n for i, j in pairs)
+
+
+def unordered(op: Operation) -> DerivativeError:
+    """The error for an update whose derivative would depend on the order of threads."""
+    what = "what an atomic update finds" if IntegerAttr(op.attributes["kind"]).value == 0 else "this atomic update"
+    return refuse(
+        op,
+        f"the derivative of {what} depends on the order in which threads come to a cell",
+        "let each thread have cells of its own, by an index that tells all threads apart; add by atomic_add without "
+        "using what it returns; or take the number as constant by dsl.ignore_derivatives",
+    )
 
 
 def still_there(op: Operation, activity: Activity, stability: Stability) -> None:

@@ -20,7 +20,7 @@ from .copier import attributes_of
 from .custom.forward import call_forward_rule
 from .custom.resolve import Rules
 from .errors import refuse
-from .extremes import SETTLED, foresee, is_extreme, won
+from .extremes import SETTLED, foresee, is_extreme, unordered, won
 from .launches import if_then
 from .objects import chain
 
@@ -172,7 +172,7 @@ class Forward(Augmenter):
             if_then(self.b, winner, lambda: self.tangents.store(tangent, shadow, at))
             return
         if IntegerAttr(op.attributes["kind"]).value != 0:
-            raise refuse(op, f"no derivative for memref.atomic_rmw of this kind ({op.attributes['kind']})", "use addf")
+            raise unordered(op)
         for k, memref in enumerate(self.shadow(op.operands[1])):
             tangent = self.tangents.lane(self.tangent_or_zero(op.operands[0]), k, op.operands[0].type)
             operands = [tangent, memref, *list(new.operands)[2:]]

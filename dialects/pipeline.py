@@ -36,7 +36,7 @@ from .request import Request
 from .silent import refuse_undecided
 from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
-from .unshared import make_additions_plain
+from .unshared import make_updates_plain
 from .upstream import run
 from .winner import keep_winners
 from .within import settle
@@ -103,7 +103,7 @@ def clean(module: Module) -> None:
         for op in walk_functions(module):
             remove_dead_code(op)
             if OVERLAP not in module.operation.attributes:
-                make_additions_plain(op)
+                make_updates_plain(op)
         arrange_lanes(module)
 
 
@@ -168,6 +168,8 @@ def normal_form(
         mark_overlapping(_function(module, at, name), overlapping)
     settle(_function(module, at, name), inside=True)
     run(module, NORMAL)
+    if not overlapping and OVERLAP not in module.operation.attributes:
+        make_updates_plain(_function(module, at, name), distinct=True)
     settle_extremes(_function(module, at, name))
     forward_values(_function(module, at, name))
     make_private(_function(module, at, name))

@@ -162,7 +162,7 @@ class Slicer:
         op = operation(value.owner)
         if not self._inside(op):
             return
-        if op.regions:
+        if op.regions and op.name != "memref.generic_atomic_rmw":
             self._carry(op, list(op.results).index(value))
         else:
             self._want(op)

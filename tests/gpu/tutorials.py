@@ -427,3 +427,43 @@ def within_warps(x, y):
     s[t] = a
     dsl.syncwarp()
     y[t] = np.sin(a) * s[t - lane + (lane + 3) % 32]
+
+
+# --- what atomics find
+
+
+def _found(x, last, total, y):
+    y[:] = last**2 + total[0] ** 3
+    last[:] = np.sin(x)
+    total[0] += x * x
+
+
+@case(2, 16, normal(32, 32, (2, 32), 32), _found, "x last total y", "last total y")
+@dsl.kernel
+def found_in_own_cells(x, last, total, y):
+    """No other thread is at a cell, so what an update finds there is no matter of chance."""
+    i = dsl.grid(1)
+    before = dsl.atomic_exch(last, i, np.sin(x[i]))
+    sofar = dsl.atomic_add(total[0], i, x[i] * x[i])
+    y[i] = before**2 + sofar**3
+
+
+def _firsts(keys, owner, x, y):
+    _, first = np.unique(keys, return_index=True)
+    y[:] = x
+    y[first] = x[first] ** 2
+    owner[keys[first]] = first + 100
+
+
+@case(
+    1, 32, lambda r: (r.integers(0, 9, 32), np.zeros(9, np.int64), r.standard_normal(32), np.zeros(32)), _firsts, "x y",
+    "y",
+)  # fmt: skip
+@dsl.kernel
+def firsts(keys, owner, x, y):
+    """The first thread of a key, which here is that of the lowest number, does something else."""
+    i = dsl.grid(1)
+    if dsl.atomic_cas(owner, keys[i], 0, i + 100) == 0:
+        y[i] = x[i] ** 2
+    else:
+        y[i] = x[i]

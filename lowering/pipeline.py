@@ -75,7 +75,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     _run(module, *_before(text))
     atomics = outline_atomics(module, text)
     settle_wraps(module, str(module))
-    parts = grid.lower(module, text, options.check_threads)
+    parts = grid.lower(module, text, options.check_threads, options.distinct_arrays)
     text = str(module)
     guard(module, text)
     deallocate(module, text)

@@ -8,7 +8,10 @@ fission.py     a block's threads as loops over those pieces, with arrays for wha
 coordinates.py what gpu.thread_id and its like are there
 exchanges.py   what the threads of a warp get from each other
 parts.py       what the functions are handed, and how they are called
-order.py       which launches have to run their blocks in order, so that results never differ
+order.py       by what in a launch the order of its blocks can be seen
+sums.py        sums of floats that may be made in chunks, so that results never differ
+windows.py     which part of an array a range of blocks may reach
+chunks.py      launches with such sums: chunks whose windows do not meet, or that have copies of their own
 pool.py        LLVM IR that runs a function over ranges on several threads
 """
 

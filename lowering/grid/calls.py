@@ -1,6 +1,6 @@
 """Calls of kernels inside launches, inlined: MLIR's inliner does not look into launches.
 
-Only functions that ask for a thread's number, wait, or have shared memory need it; calls of others stay.
+Only functions that ask for a thread's number, wait, or have shared memory or atomics need it; calls of others stay.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def _knows(name: str, defined: dict[str, Operation], known: dict[str, bool], ins
             raise LoweringError(f"the kernel @{name} calls itself", position(function.location), "write it as a loop")
         known[name] = any(
             op.name.startswith(("gpu.", "nvvm."))
+            or "atomic" in op.name
             or "address_space" in "".join(str(r.type) for r in op.results)
             or (op.name == "func.call" and _knows(_callee(op), defined, known, inside | {name}))
             for op in walk(function)

@@ -177,8 +177,15 @@ class Emitter:
             body(block.arguments[0])
             self.op("scf.yield")
 
-    def call(self, function: str, operands: Sequence[Value]) -> None:
-        self.op("func.call", operands, [], {"callee": FlatSymbolRefAttr.get(function)})
+    def branch(self, condition: Value, then: Callable[[], object], otherwise: Callable[[], object]) -> None:
+        op = self.op("scf.if", [condition], regions=2)
+        for region, fill in zip(op.regions, (then, otherwise), strict=True):
+            with self.at(region.blocks.append()):
+                fill()
+                self.op("scf.yield")
+
+    def call(self, function: str, operands: Sequence[Value], results: Sequence[Type] = ()) -> list[Value]:
+        return list(self.op("func.call", operands, results, {"callee": FlatSymbolRefAttr.get(function)}).results)
 
     def function(self, name: str, inputs: Sequence[Type], body: bool = True) -> Operation:
         """A function without results: with a body (to be filled), which only the pool calls, or declared."""

@@ -42,12 +42,14 @@ DISAGREE = "dsl.disagree"
 
 
 class Fission:
-    """Emits one block's code; `outer` maps what the launch uses from outside, `entry` is where buffers are made."""
+    """Emits one block's code; `outer` maps what the launch uses from outside, `entry` is where buffers are made, and
+    `alone` are atomics at whose memory no other thread of the processor is at the same time.
+    """
 
     def __init__(
-        self, e: Emitter, regions: Regions, block: Block, outer: dict[Value, Value], ordered: bool, check: bool
+        self, e: Emitter, regions: Regions, block: Block, outer: dict[Value, Value], alone: set[Operation], check: bool
     ):
-        self.e, self.regions, self.block_, self.ordered, self.check = e, regions, block, ordered, check
+        self.e, self.regions, self.block_, self.alone, self.check = e, regions, block, alone, check
         self.launch = regions.launch
         self.type = Types()
         #: Values that are the same for all threads that are in a loop together, at the place of emission.
@@ -287,7 +289,7 @@ class Fission:
         found = position(self.e.loc)
         return self.e.integer(found[1] if found else 0, IntegerType.get_signless(32))
 
-    def _guard(self, condition: Value, body: Callable[[], None]) -> None:
+    def _guard(self, condition: Value, body: Callable[[], object]) -> None:
         test = self.e.op("scf.if", [condition], regions=2)
         with self.e.at(test.regions[0].blocks.append()):
             body()
@@ -469,7 +471,7 @@ class _Thread:
     def _atomic(self, op: Operation) -> None:
         """Plain operations where no other thread of the processor can be at the same memory."""
         value, memref, *indices = (self.lookup(v) for v in op.operands)
-        if not self.f.ordered and not is_private(op.operands[1], self.f.launch):
+        if op not in self.f.alone and not is_private(op.operands[1], self.f.launch):
             self._copy(op)
             return
         old = self.e.value("memref.load", [memref, *indices], value.type)

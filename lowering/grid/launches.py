@@ -7,12 +7,14 @@ blocks one after the other, and in place of the launch a call of `gridN.dispatch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 
 from mlir.ir import IndexType, InsertionPoint, IntegerType, Module, Operation, Value
 from mlir.passmanager import PassManager
 
 from .calls import inline_calls
+from .chunks import Launched, run_in_chunks
 from .coordinates import Block
 from .emit import Emitter, captured, constant, plain, walk
 from .fission import DISAGREE, Fission, lift_shared
@@ -21,11 +23,14 @@ from .parallel import lower_parallel
 from .parts import Part, call, copies, distinct, outside
 from .pool import BLOCKS
 from .regions import Regions
+from .sums import sums
+from .windows import Reach
 
 
-def lower(module: Module, text: str, check: bool) -> list[Part]:
+def lower(module: Module, text: str, check: bool, distinct_arrays: bool) -> list[Part]:
     """Lower all launches and parallel loops. `text`, the module's own, tells quickly whether there are any. With
-    `check`, threads that go different ways where they have to meet end the call. Returns the functions that were made.
+    `check`, threads that go different ways where they have to meet end the call; with `distinct_arrays` the arrays that
+    the entry function is given do not overlap. Returns the functions that were made.
     """
     numbers = count()
     made: list[Part] = []
@@ -33,7 +38,7 @@ def lower(module: Module, text: str, check: bool) -> list[Part]:
         launches = [op for op in walk(module.operation) if op.name == "gpu.launch"]
         for launch in launches:
             inline_calls(module, launch)
-        lowered = [_lower(module, launch, next(numbers), check) for launch in launches]
+        lowered = [_lower(module, launch, numbers, check, distinct_arrays) for launch in launches]
         made += [part for part, _ in lowered]
         if any(disagree for _, disagree in lowered):
             Emitter(InsertionPoint(module.body), module.operation.location).function(
@@ -47,9 +52,12 @@ def lower(module: Module, text: str, check: bool) -> list[Part]:
     return made
 
 
-def _lower(module: Module, launch: Operation, number: int, check: bool) -> tuple[Part, bool]:
+def _lower(
+    module: Module, launch: Operation, numbers: Iterator[int], check: bool, distinct_arrays: bool
+) -> tuple[Part, bool]:
     """Returns also whether the function that ends a call is used."""
     lift_shared(launch)
+    number = next(numbers)
     regions = Regions(launch)
     e = Emitter(InsertionPoint(module.body), launch.location)
     dims = list(launch.operands)[-6 - _dynamic_shared(launch) :][:6]
@@ -58,12 +66,15 @@ def _lower(module: Module, launch: Operation, number: int, check: bool) -> tuple
     name = BLOCKS.format(number)
     function = e.function(name, [index, index, *[v.type for v in given]])
     body = function.regions[0].blocks[0]
-    ordered = seen_order(launch) is not None
+    ordered, reach = seen_order(launch), Reach(launch)
+    summed = sums(launch, ordered, reach) if ordered and distinct_arrays else None
+    in_order = bool(ordered) and summed is None
+    alone = {op for op in walk(launch) if op.name == "memref.atomic_rmw"} if in_order else set(ordered)
     with e.at(body):
         outer = dict(zip(given, list(body.arguments)[2:], strict=True)) | copies(e, fixed)
         grid, extents = [outer[d] for d in dims[:3]], [outer[d] for d in dims[3:]]
         block = Block([], grid, extents, e.product(extents))
-        fission = Fission(e, regions, block, outer, ordered, check)
+        fission = Fission(e, regions, block, outer, alone, check)
         fission.allocate()
 
         def one(b: Value) -> None:
@@ -76,7 +87,12 @@ def _lower(module: Module, launch: Operation, number: int, check: bool) -> tuple
     with e.at(InsertionPoint(launch)):
         blocks = e.product(dims[:3])
         work = e.binary("muli", e.product(dims[3:]), e.integer(_work(launch)))
-        call(module, e, number, [blocks, work, e.integer(int(ordered))], given)
+        if summed is None:
+            call(module, e, number, [blocks, work, e.integer(int(in_order))], given)
+        else:
+            run_in_chunks(
+                module, e, Launched(launch, number, dims, blocks, work, given, fixed), summed, reach, numbers.__next__
+            )
     part = distinct(name, given, 2)
     launch.erase()
     return part, fission.uses_disagree

@@ -1,10 +1,11 @@
 """Whether the order in which a launch's blocks run can be seen in its results.
 
 Blocks run in any order and at the same time, so an update that depends on the order would make results differ from run
-to run: a sum of floats, an exchange, an old value that somebody reads. A launch with one of those on memory that blocks
-share runs its blocks one after the other, in order, on one thread; its atomics are plain loads and stores then. So are
-all those on shared memory, as a block runs on one thread. Sums of integers, largest and smallest values do not
-depend on the order and run in parallel, by the processor's atomic operations.
+to run: a sum of floats, an exchange, an old value that somebody reads. A launch with sums of floats on memory that
+blocks share runs in chunks (`sums.py`, `chunks.py`) where that can be done; else, and with the other two, it runs its
+blocks one after the other, in order, on one thread. Either way those atomics are plain loads and stores. So are all
+those on shared memory, as a block runs on one thread. Sums of integers, largest and smallest values do not depend on
+the order and run in parallel, by the processor's atomic operations.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def kind(atomic: Operation) -> str:
     return KINDS[IntegerAttr(atomic.attributes["kind"]).value]
 
 
-def seen_order(region: Operation) -> Operation | None:
-    """An operation in `region` (a launch or a parallel loop) by which the order of its blocks can be seen."""
+def seen_order(region: Operation) -> list[Operation]:
+    """The operations in `region` (a launch or a parallel loop) by which the order of its blocks can be seen."""
+    found = []
     for op in walk(region):
         if "atomic" in op.name or op.name == "llvm.cmpxchg":
             memory = next((o for o in op.operands if isinstance(o.type, MemRefType)), None)
@@ -39,8 +41,8 @@ def seen_order(region: Operation) -> Operation | None:
                 continue
             used = any(list(r.uses) for r in op.results)
             if op.name != "memref.atomic_rmw" or used or kind(op) in _ORDERED:
-                return op
-    return None
+                found.append(op)
+    return found
 
 
 def is_private(memref: Value, region: Operation) -> bool:

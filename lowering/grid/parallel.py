@@ -38,7 +38,7 @@ def lower_parallel(module: Module, loop: Operation, number: int) -> Part:
     if inits:
         share = e.value("arith.ceildivui", [total, e.value("arith.maxui", [pieces, e.integer(1)], index)], index)
         work = e.value("arith.muli", [work, share], index)
-    ordered = e.integer(int(seen_order(loop) is not None))
+    ordered = e.integer(int(bool(seen_order(loop))))
 
     f = Emitter(InsertionPoint(module.body), loop.location)
     function = f.function(BLOCKS.format(number), [index, index, *[v.type for v in handed]])

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlir.ir import ArrayAttr, BlockArgument, DictAttr, InsertionPoint, MemRefType, Module, Type, UnitAttr, Value
+from mlir.ir import (
+    ArrayAttr,
+    BlockArgument,
+    DictAttr,
+    FlatSymbolRefAttr,
+    InsertionPoint,
+    MemRefType,
+    Module,
+    Operation,
+    StringAttr,
+    Type,
+    UnitAttr,
+    Value,
+)
 
 from ..rewriting import functions, symbol_name
-from .emit import Emitter, attributes_of, plain
+from .emit import Emitter, attributes_of, plain, walk
 from .order import VIEWS
 from .pool import DISPATCH
 
@@ -42,6 +55,17 @@ def mark_distinct(module: Module, parts: list[Part]) -> None:
             op.attributes["arg_attrs"] = ArrayAttr.get(attributes)
 
 
+def distinct_from_others(array: Value, arrays: list[Value]) -> bool:
+    """Whether an array overlaps none of the others in `arrays` (given that the entry function's arguments don't)."""
+    roots = [_root(other) for other in arrays if other != array]
+    return _root(array) not in roots and all(map(_is_own, [_root(array), *roots]))
+
+
+def same_memory(a: Value, b: Value) -> bool:
+    """Whether two memrefs are views of one."""
+    return _root(a) == _root(b)
+
+
 def _root(memref: Value) -> Value:
     """The array that a memref is a view of."""
     while not isinstance(memref, BlockArgument) and plain(memref.owner).name in VIEWS:
@@ -50,18 +74,34 @@ def _root(memref: Value) -> Value:
 
 
 def _is_own(root: Value) -> bool:
-    """Whether no other name of that memory is known: an argument of a function, or an allocation."""
-    if isinstance(root, BlockArgument):
-        return plain(root.owner.owner).name == "func.func"
-    return plain(root.owner).name in ("memref.alloc", "memref.alloca")
+    """Whether no other name of that memory is known: an allocation, or an argument of a function that is entered from
+    outside, or is handed only such arrays, each once.
+    """
+    if not isinstance(root, BlockArgument):
+        return plain(root.owner).name in ("memref.alloc", "memref.alloca")
+    function = plain(root.owner.owner)
+    return function.name == "func.func" and (
+        StringAttr(function.attributes["sym_visibility"]).value == "public" or _called_with_distinct(function)
+    )
+
+
+def _called_with_distinct(function: Operation) -> bool:
+    name = FlatSymbolRefAttr.get(symbol_name(function))
+    for op in walk(plain(function.parent)):
+        if op.name == "func.call" and op.attributes["callee"] == name:
+            roots = [_root(v) for v in op.operands if isinstance(v.type, MemRefType)]
+            if len(set(roots)) < len(roots) or not all(map(_is_own, roots)):
+                return False
+    return True
 
 
 def call(module: Module, e: Emitter, number: int, first: list[Value], given: list[Value]) -> None:
     """Call the pool; what it is called by is declared."""
     name = DISPATCH.format(number)
     operands = [*first, *given]
-    with e.at(InsertionPoint(module.body)):
-        e.function(name, [v.type for v in operands], body=False)
+    if not any(symbol_name(op) == name for op in functions(module)):
+        with e.at(InsertionPoint(module.body)):
+            e.function(name, [v.type for v in operands], body=False)
     e.call(name, operands)
 
 

@@ -19,7 +19,7 @@ _DECLARED = re.compile(r'^declare void @"?(grid(\d+)\.dispatch)"?\((.*)\)[^\n]*\
 _DISAGREE = re.compile(rf'^declare void @"?{re.escape(DISAGREE)}"?\(i32\)[^\n]*\n', re.M)
 _ATTRIBUTES = re.compile(r"\b(noundef|noalias|nonnull|nocapture)\b ?")
 #: Fewer operations than this, times threads, are done before another thread has been started.
-_WORTHWHILE = 400_000
+WORTHWHILE = 400_000
 _MOST_THREADS = 256
 
 
@@ -90,7 +90,7 @@ entry:
   %total = call {{ i64, i1 }} @llvm.umul.with.overflow.i64(i64 %blocks, i64 %work)
   %amount = extractvalue {{ i64, i1 }} %total, 0
   %large = extractvalue {{ i64, i1 }} %total, 1
-  %long = icmp ugt i64 %amount, {_WORTHWHILE}
+  %long = icmp ugt i64 %amount, {WORTHWHILE}
   %worth = or i1 %large, %long
   %free = icmp eq i64 %ordered, 0
   %several = icmp sgt i64 %most, 1

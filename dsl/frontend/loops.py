@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 
 from mlir import ir
 
-from .. import errors, types
+from .. import types
 from ..syntax import nodes
 from ..syntax.loc import Loc
-from .iteration import Iteration, Iterations
+from .iteration import Iteration
 from .liveness import Names, assigned_names, bound_names, has_break, has_return
+from .parallel_loops import ParallelLoops
 from .scope import BREAK, CONTINUE, ERROR, RETURN, RETURNED, Conflict, ObjectValue, State, StructValue, join, join_types
 from .values import TupleValue, Value
 
@@ -57,7 +58,7 @@ class Attempt:
         self.op, self.end, self.block, self.index = op, end, block, index
 
 
-class Loops(Iterations):
+class Loops(ParallelLoops):
     """The part of the emitter that emits loops."""
 
     # --- the two statements
@@ -83,48 +84,6 @@ class Loops(Iterations):
         self._settle(
             node, assigned, Plan(form, exits), lambda p, before: self._attempt_counted(node, p, before, iteration, body)
         )
-
-    def _parallel(self, node: nodes.For, iteration: Iteration) -> None:
-        """A loop whose iterations may run at once: none of them hands anything on but what it writes into arrays."""
-        self._refuse_dependence(node)
-        before, raised = self.state, self.b.raises
-        lower, upper = (self.to_index(v) for v in (iteration.lower, iteration.upper))
-        segments = {"operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1, 1, 0])}
-        op = ir.Operation.create("scf.parallel", [], [lower, upper, self.b.index(1)], segments, regions=1)
-        place = ir.Location.file(node.loc.file, node.loc.line, node.loc.col)
-        block = op.regions[0].blocks.append(self.b.shared.type("index"), arg_locs=[place])
-        outer, self.exit_live = self.exit_live, frozenset()
-        self.state = before.copy()
-        with ir.InsertionPoint(block):
-            count = ir.Operation.create("arith.index_cast", [self.b.shared.type("i64")], [block.arguments[0]]).result
-            self.assign(node.target, iteration.element(count))
-            self.block(node.body, frozenset())
-            ir.Operation.create("scf.reduce", [], [])
-        changed = [n for n, v in before.vars.items() if n.startswith("#") and self.state.vars.get(n) is not v]
-        if changed:
-            raise self.b.error("the body of a parallel loop changes a struct", "let it write into an array")
-        self.state, self.exit_live = before, outer
-        for name in assigned_names(node.body) | bound_names(node.target):
-            self.state.drop(name)
-        if self.b.raises > raised:
-            self.b.must_leave = True
-
-    def _refuse_dependence(self, node: nodes.For) -> None:
-        """Refuse a parallel loop with a way out, or a variable that outlives an iteration."""
-        if has_break(node.body) or has_return(node.body):
-            raise self.b.error(
-                "a parallel loop is not left before its end", "take range instead of prange", errors.UnsupportedSyntax
-            )
-        assigned = assigned_names(node.body) | bound_names(node.target)
-        head = self.live.next_iteration[node] - bound_names(node.target)
-        carried = sorted(assigned & head)
-        if carried:
-            name = carried[0]
-            raise self.b.error(
-                f"`{name}` goes from one iteration of this parallel loop to the next, or to what follows it",
-                "put what each iteration adds into an array and sum it afterwards, or take range instead of prange",
-                errors.UnsupportedSyntax,
-            )
 
     def _while(self, node: nodes.While) -> None:
         _, exits = self._guess(node.body)

@@ -126,10 +126,60 @@ def test_parallel_loop():
     assert "scf.parallel" in doubled.ir("mlir", x, y)
 
 
+@dsl.kernel
+def reduced(x, a):
+    total, product, least, most, count = 0.0, 1.0, 1e30, -1e30, 0
+    for i in dsl.prange(len(x)):
+        if x[i] < -2.0:
+            continue
+        for j in range(3):
+            total += a * x[i] * j
+        total -= 1.0
+        product *= 1.0 + 1e-3 * x[i]
+        least = min(least, x[i])
+        most = np.maximum(x[i] * a, most)
+        if x[i] > 0:
+            count += 1
+    return total, product, least, most, count
+
+
+def test_reductions_of_parallel_loops():
+    x, a = np.random.default_rng(0).normal(size=3001), 1.5
+    y = x[x >= -2]
+    wanted = (a * 3 * y - 1).sum(), np.prod(1 + 1e-3 * y), y.min(), (y * a).max(), (y > 0).sum()
+    np.testing.assert_allclose(reduced(x, a), wanted, 1e-12)
+    assert reduced(x[:0], a) == (0.0, 1.0, 1e30, -1e30, 0)
+    np.testing.assert_allclose(reduced(x, a), reduced.python(x, a), 1e-12)
+
+
+@dsl.kernel
+def total(x):
+    s = 0
+    for i in dsl.prange(len(x)):
+        s = x[i] + s
+    return s
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.complex128])
+def test_type_of_a_sum_in_a_parallel_loop(dtype):
+    x = np.arange(5).astype(dtype)
+    assert total(x) == 10 and total(x[:0]) == 0
+    assert isinstance(total(x), {"f": float, "i": int, "c": complex}[x.dtype.kind])
+
+
 def carried(x):
     s = 0.0
     for i in dsl.prange(len(x)):
         s += x[i]
+        x[i] = s
+    return s
+
+
+def mixed(x):
+    s = 0.0
+    for i in dsl.prange(len(x)):
+        s += x[i]
+        s *= 2.0
     return s
 
 
@@ -146,7 +196,13 @@ def left(x):
 
 
 @pytest.mark.parametrize(
-    "function, message", [(carried, "goes from one iteration"), (last, "or to what follows"), (left, "not left before")]
+    "function, message",
+    [
+        (carried, "goes from one iteration"),
+        (mixed, "goes from one iteration"),
+        (last, "or to what follows"),
+        (left, "not left before"),
+    ],
 )
 def test_refused_parallel_loops(function, message):
     with pytest.raises(errors.CompileError, match=message):

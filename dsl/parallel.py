@@ -17,7 +17,10 @@ WARP = 32  # threads that run in step; their lanes are numbered from 0
 
 
 def prange(*bounds: int) -> range:
-    """`for i in dsl.prange(n):` promises that iterations do not depend on each other: they may run at once."""
+    """`for i in dsl.prange(n):` promises that iterations do not depend on each other: they may run at once.
+
+    They may reduce numbers: `s += v`, `s *= v`, `s = min(s, v)`, `s = max(s, v)`, with no other use of `s` in the loop.
+    """
     return range(*bounds)
 
 

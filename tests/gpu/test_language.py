@@ -149,7 +149,7 @@ def test_reductions_of_parallel_loops():
     wanted = (a * 3 * y - 1).sum(), np.prod(1 + 1e-3 * y), y.min(), (y * a).max(), (y > 0).sum()
     np.testing.assert_allclose(reduced(x, a), wanted, 1e-12)
     assert reduced(x[:0], a) == (0.0, 1.0, 1e30, -1e30, 0)
-    np.testing.assert_allclose(reduced(x, a), reduced.python(x, a), 1e-12)
+    np.testing.assert_allclose(reduced(x, a), reduced.fn(x, a), 1e-12)
 
 
 @dsl.kernel

@@ -24,9 +24,8 @@ class Compiled:
     arrays of what it returns.
     """
 
-    adopt: Any = staticmethod(adopt)
-
     __slots__ = (
+        "adopt",
         "call",
         "errors",
         "loaded",
@@ -43,6 +42,7 @@ class Compiled:
         self.loaded = loaded  # keeps the machine code
         self.passed: dict[int, Any] = {}  # runners without tests, by how many arguments are given
         self.call = loaded.function
+        self.adopt = getattr(loaded, "adopt", adopt)
         self.result = result
         self.returns: str = meta["returns"]  # of each leaf of the result: const, active, duplicated
         self.primal: bool = meta["primal"]  # whether the value is among the results, wanted or not

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .backends import backend_of
 from .errors import ArgumentError
-from .placed import Home, placed
+from .placed import Home, Replaced, placed
 
 if TYPE_CHECKING:
     from lowering.driver import Driver
@@ -75,6 +76,23 @@ def copy_of(home: Home, array: Any) -> Any:
     at = placed(array)
     made = empty(home, at.shape, at.dtype)
     copy_into(home, made, array)
+    return made
+
+
+def fetched(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments with copies on the host of what is on a device."""
+    return Replaced(args, _fetched).args
+
+
+def _fetched(array: Any) -> np.ndarray:
+    backend = backend_of(type(array))
+    assert backend is not None
+    driver, at = backend.driver(array), placed(array)
+    if not at.flags.c_contiguous:
+        array = copy_of(Home(driver, backend), array)
+    made = np.empty(at.shape, at.dtype)
+    if made.size:
+        driver.copy_to_host(made, placed(array).ctypes.data, driver.current_stream())
     return made
 
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from lowering.abi import ALLOC_CALL, LAUNCH_CALL, READ_CALL, WRITE_CALL
 
-from .compiled import Compiled
 from .device_memory import Memory, array_over, copy_of
 from .placed import Home
 
@@ -35,6 +34,7 @@ class Code:
         self.kernels: list[dict[str, Any]] = meta["kernels"]
         self.places: list[str] = meta["places"]  # of the arrays that it returns
         self.modules: dict[int, tuple[Driver, Module]] = {}
+        self.adopt = adopt
 
     def module(self, driver: Driver) -> Module:
         found = self.modules.get(id(driver))
@@ -81,13 +81,6 @@ def adopt(
 ) -> Any:
     """An array on the device over what host code returns: see `memory.adopt`."""
     return under_way().adopt(owners, dtype, allocated, aligned + offset * dtype.itemsize, shape, strides)
-
-
-class Program(Compiled):
-    """A compiled program for a device."""
-
-    __slots__ = ()
-    adopt = staticmethod(adopt)
 
 
 class Run:

@@ -232,14 +232,16 @@ def brought(request: Request) -> Iterator[Any]:
     return _brought(argument.type for argument in request.arguments)
 
 
-def linked(load: Callable[..., Any], code: bytes, entry: str, request: Request) -> Any:
-    """The loaded code, with the addresses of the foreign functions that it calls."""
+def linked(
+    load: Callable[..., Any], code: bytes, entry: str, request: Request, ours: dict[str, int] | None = None
+) -> Any:
+    """The loaded code, with the addresses of the foreign functions that it calls, and of `ours`."""
     found = foreign_functions(request.kernel, brought(request))
     if not found:
-        return load(code, entry)
+        return load(code, entry, ours)
     from .foreign import resolve
 
-    loaded = load(code, entry, resolve(found))
+    loaded = load(code, entry, {**resolve(found), **(ours or {})})
     loaded.keep = found
     if any(function.kind == "host" for function in found):
         from .imported import session

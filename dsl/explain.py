@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import checks, measure
 from .annotations import Annotation
+from .device_memory import fetched
 from .errors import ArgumentError
 from .expressions import Sources
 from .inspect_ir import derivative_of, is_type
@@ -166,6 +167,7 @@ def explain(kernel: Kernel, args: tuple[Any, ...]) -> Explanation:
     if not args or not isinstance(args[0], Mode):
         hint = f"write {kernel.name}.explain(dsl.Reverse, annotated arguments...), as for dsl.autodiff"
         raise ArgumentError(f"{kernel.name}.explain needs a mode first", None, hint)
+    args = fetched(args)
     mode = args[0]
     with_values = not any(is_type(a) or (isinstance(a, Annotation) and is_type(a.val)) for a in args[1:])
     request = checks.derivative_request(mode, kernel, args[1:]) if with_values else derivative_of(kernel, args)

@@ -12,15 +12,16 @@ import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import numpy as np
-
-from . import driver, require, types
+from . import device, driver, require, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled, decode, encode, seeds
+from .device_run import under_way
 from .errors import ArgumentError, CompileError, NotYetSupported
 from .packing import scalar_words, words
 from .request import Leaf, Request, is_continuous
 from .runner import MISS, Runner, Writer, made
+from .shadows import make_zero
+from .spaces import described
 from .structs import holds_mutable
 from .tape import Tape, TapePart
 
@@ -88,6 +89,7 @@ class Halves:
     def __init__(self, request: Request, augment: tuple[Any, ...], pullback: tuple[Any, ...]) -> None:
         meta = augment[0]
         self.kernel, self.key = request.kernel, request.key()
+        self.on_device = "ptx" in meta
         self.parts = tuple(TapePart(*part) for part in meta["tape"])
         self.words = sum(part.words for part in self.parts)
         self.blocks: int | None = meta["blocks"]  # the part that lists blocks
@@ -117,7 +119,8 @@ class _AugmentWriter(Writer):
             if status:
                 return status, None
             raw = bytes(buffer)
-            return 0, Tape(halves, raw[: 8 * argument_words], raw[8 * at : 8 * (at + halves.words)])
+            run = under_way() if halves.on_device else None
+            return 0, Tape(halves, raw[: 8 * argument_words], raw[8 * at : 8 * (at + halves.words)], run)
 
         self.names["augment"] = augment
         self.line("status, tape = augment(buffer, address)")
@@ -132,14 +135,14 @@ class _AugmentWriter(Writer):
 
     def _shadows(self) -> str:
         """Zeros like the arrays that are returned, which the tape keeps: their expression, in the result's form."""
-        self.names["zeros"] = np.zeros
+        self.names["zeros"] = make_zero
         result = self.halves.result
         lanes: list[list[str]] = [[] for _ in range(self.request.width)]
         for k, leaf in enumerate(types.leaves(result)):
             if is_continuous(leaf):
                 for lane, names in enumerate(lanes):
                     names.append(f"s{k}_{lane}")
-                    self.line(f"s{k}_{lane} = zeros(r{k}.shape, r{k}.dtype)")
+                    self.line(f"s{k}_{lane} = zeros(r{k})")
         each = [name for group in zip(*lanes) for name in group]
         self.line(f"tape.shadows = ({''.join(name + ', ' for name in each)})")
         return self._batch([self._tree(result, iter(names), True) for names in lanes])
@@ -181,8 +184,10 @@ class _PullbackWriter(Writer):
             taken = tape.take()
             ctypes.memmove(address + shadows_at, seeds, len(seeds))
             ctypes.memmove(address + at, taken, len(taken))
-            status: int = call(address)
-            tape.release(taken)
+            try:
+                status: int = call(address)
+            finally:
+                tape.release(taken)
             return status
 
         self.names["pullback"] = pullback
@@ -192,8 +197,9 @@ class _PullbackWriter(Writer):
         return f"({gradients},)"
 
 
-def _described(array: np.ndarray) -> bytes:
+def _described(shadow: Any) -> bytes:
     """The words of an array of ours, which is contiguous."""
+    array = described(shadow)
     strides = (stride // array.itemsize for stride in array.strides)
     return struct.pack(f"={3 + 2 * array.ndim}q", *2 * (array.ctypes.data,), 0, *array.shape, *strides)
 
@@ -259,10 +265,12 @@ _DECLARED = (
 # --- finding and making code --------------------------------------------------------------------------------------
 
 
-def find(request: Request) -> Halves:
-    """The code for a request in split mode: that of this process, or of the cache on disk, or compiled."""
+def find(request: Request, chip: str | None = None) -> Halves:
+    """The code for a request in split mode: that of this process, or of the cache on disk, or compiled. `chip`: for a
+    device.
+    """
     state = driver.state_of(request.kernel)
-    key = request.key()
+    key = (chip, request.key())
     found: Halves | None = state.halves.get(key)
     if found is None:
         with driver._lock:
@@ -271,7 +279,8 @@ def find(request: Request) -> Halves:
                 _refuse_pullbacks(request)
                 shown = state.options.print_ir or state.options.print_activity
                 name = driver._disk_key(state, request)
-                found = (None if shown else _from_disk(name, request)) or _compile(name, state, request)
+                name += f"\0{device.options(state, chip, True).key()}" if chip else ""
+                found = (None if shown else _from_disk(name, request)) or _compile(name, state, request, chip)
                 while len(state.halves) >= driver._KINDS:
                     state.halves.pop(next(iter(state.halves)), None)
                 state.halves[key] = found
@@ -307,13 +316,19 @@ def _from_disk(name: str, request: Request) -> Halves | None:
         if result is None:
             return None
         try:
-            found.append((meta, result, driver.linked(load, code, meta["entry"], request)))
+            found.append((meta, result, _loaded(load, request, meta, code)))
         except LoweringError:
             return None
     return Halves(request, *found)
 
 
-def _compile(name: str, state: driver.State, request: Request) -> Halves:
+def _loaded(load: Callable[..., Any], request: Request, meta: dict[str, Any], code: bytes) -> Any:
+    if "ptx" in meta:
+        return device.loaded(request, meta, code)
+    return driver.linked(load, code, meta["entry"], request)
+
+
+def _compile(name: str, state: driver.State, request: Request, chip: str | None) -> Halves:
     require.compiler()
     from lowering import cpu
     from lowering.errors import LoweringError
@@ -321,12 +336,19 @@ def _compile(name: str, state: driver.State, request: Request) -> Halves:
     result, modules = _modules(state, request)
     encoded = encode(result, driver._known_classes(request))
     found = []
+    taped: tuple[str, ...] = ()  # where the tape's arrays are
     for half, (text, meta) in zip(_NAMES, modules):
         driver._show(state, request, text)
+        distinct = half == "augment" or not meta["keeps_arguments"]
+        if chip is not None:
+            signature: dict[str, Any] = {"arguments": taped} if taped else {"returned": meta["results"]}
+            program = device.program(text, meta, device.options(state, chip, distinct), **signature)
+            text, meta = program.host, {**meta, **device.of_program(program)}
+            count = sum(part[2] is not None for part in meta["tape"])
+            taped = tuple(program.places[len(program.places) - count :]) if half == "augment" else taped
         try:
-            distinct = half == "augment" or not meta["keeps_arguments"]
             code = cpu.compile(text, meta["entry"], driver.cpu_options(state.options, distinct))
-            loaded = driver.linked(cpu.load, code, meta["entry"], request)
+            loaded = _loaded(cpu.load, request, meta, code)
         except LoweringError as error:
             raise driver._as_ours(error, CompileError) from None
         if encoded is not None:
@@ -357,6 +379,7 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
         count += len(seeds(request, asked.lowered.writebacks))
         name = f"{asked.entry}.pullback"
         pullback = split_entry.pullback(asked.module, name, request, count, len(parts), bool(errors))
+        results = split_entry.results(asked.module, f"{asked.entry}.augment") - len(parts)
         whole = asked.module.operation.get_asm(enable_debug_info=True)
     arrays = sum(
         1 + request.width * leaf.shadowed for leaf in request.leaves() if isinstance(leaf.type, types.ArrayType)
@@ -377,6 +400,7 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
             "written": written,
             "strict_aliasing": True,
             "tape": [list(one) for one in parts],
+            "results": results,
             "blocks": tape.blocks,
             "keeps_arguments": tape.keeps_arguments,
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import checks, derivative, driver, require, types
 from .arrays import check_structs, check_written
 from .compiled import Compiled
+from .device_memory import fetched
 from .errors import ArgumentError, CompileError
 from .kernel import Kernel
 from .modes import Mode
@@ -41,6 +42,7 @@ def tape_bytes(kernel: Kernel, args: tuple[Any, ...]) -> int:
     if not args or not isinstance(args[0], Mode):
         hint = f"write {kernel.name}.tape_bytes(dsl.Reverse, annotated arguments...), as for dsl.autodiff"
         raise ArgumentError(f"{kernel.name}.tape_bytes needs a mode first", None, hint)
+    args = fetched(args)
     request = checks.derivative_request(args[0], kernel, args[1:])
     measured = examine(request)
     return sum(of_bytes(measured, run(request, measured, args[1:])))

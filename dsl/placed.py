@@ -6,7 +6,7 @@ and packed for arrays on the host is checked and packed for these, by the same c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -73,7 +73,8 @@ class Replaced:
     and Refs to the user's own.
     """
 
-    def __init__(self, args: tuple[Any, ...]) -> None:
+    def __init__(self, args: tuple[Any, ...], leaf: Callable[[Any], np.ndarray] = placed) -> None:
+        self._leaf = leaf
         self._made: dict[int, tuple[Any, Any]] = {}  # by id of the user's object: it, and what stands for it
         self.args = tuple(self._replaced(arg) for arg in args)
 
@@ -88,7 +89,7 @@ class Replaced:
 
     def _anew(self, value: Any) -> Any:
         if backend_of(type(value)) is not None:
-            return placed(value)
+            return self._leaf(value)
         if not on_device(value):
             return value
         if isinstance(value, Annotation):

@@ -50,6 +50,11 @@ def pullback(module: ir.Module, callee: str, request: Request, seeds: int, tape:
     return entry
 
 
+def results(module: ir.Module, name: str) -> int:
+    """How many values a function returns."""
+    return len(_types(_function(module, name))[1])
+
+
 def part(text: str) -> TapePart:
     """The layout of a type on the tape."""
     type_ = ir.Type.parse(text)

@@ -1,8 +1,8 @@
 """The tape of split mode: what the augmented primal leaves for the pullback.
 
 A `Tape` is made of the words behind the results of an augmented primal. It owns the memory that they point to, which
-compiled code got from malloc, and gives it back when it is used up or dropped; compiled code frees none of it. A
-`TapeType` says beforehand what lies on such a tape.
+compiled code got from malloc, or from a device's driver, and gives it back when it is used up or dropped; compiled code
+frees none of it. A `TapeType` says beforehand what lies on such a tape.
 
 A buffer is described by a descriptor, as compiled code has it: the words allocated, aligned, offset, sizes, strides.
 """
@@ -12,12 +12,17 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from .errors import ArgumentError
 from .memory import _free
+
+if TYPE_CHECKING:
+    from lowering.driver import Driver
+
+    from .device_run import Run
 
 _WORD = 8
 
@@ -79,14 +84,17 @@ class Tape:
         rev(Const(f), Duplicated(x, dx), 1.0, tape)
     """
 
-    __slots__ = ("__weakref__", "_kept", "_words", "arguments", "halves", "nbytes", "shadows")
+    __slots__ = ("__weakref__", "_kept", "_memory", "_words", "arguments", "halves", "nbytes", "shadows")
 
-    def __init__(self, halves: Any, arguments: bytes, words: bytes) -> None:
+    def __init__(self, halves: Any, arguments: bytes, words: bytes, run: Run | None = None) -> None:
         self.halves = halves  # the code that it is for
         self.arguments = arguments  # the words of the forward pass's arguments
-        self.shadows: tuple[np.ndarray, ...] = ()  # of the arrays that were returned
+        self.shadows: tuple[Any, ...] = ()  # of the arrays that were returned
         self._kept = False
         self._words = [words]  # a list, since of two threads only one can take something out of it
+        self._memory = _Memory(None if run is None else run.driver)
+        if run is not None:
+            self._memory.take(run.allocated, {block.start for block in self._blocks(words)})
         self.nbytes: int = sum(block.nbytes for block in self._blocks(words) if block.is_taped) + sum(
             part.itemsize for part in halves.parts if part.rank is None
         )
@@ -100,6 +108,11 @@ class Tape:
             self._refuse_used()
         self._kept = True
         return self
+
+    @property
+    def driver(self) -> Driver | None:
+        """The driver of the device that it is on; None on the host."""
+        return self._memory.driver
 
     @property
     def used(self) -> bool:
@@ -116,7 +129,7 @@ class Tape:
     def release(self, words: bytes) -> None:
         """Free what taken words point to."""
         for start in {block.start for block in self._blocks(words)}:
-            _free(start)
+            self._memory.free(start)
 
     def _blocks(self, words: bytes) -> Iterator[_Block]:
         """All memory of the tape: what the words describe, the buffers in cells, and what the list of blocks names."""
@@ -159,7 +172,8 @@ class Tape:
     # copies ---------------------------------------------------------------------------------------------------------
     def _copy(self, words: bytes) -> bytes:
         """The words of a copy of everything, in which pointers to what is copied point to the copy."""
-        moved = _Moved(sorted({block.data: block for block in self._blocks(words)}.values(), key=lambda b: b.data))
+        blocks = sorted({block.data: block for block in self._blocks(words)}.values(), key=lambda b: b.data)
+        moved = _Moved(blocks, self._memory)
         copied = np.frombuffer(words, np.int64).copy()
         for part, at in self._buffers():
             moved.relocate(copied[at // _WORD :][: part.words].reshape(1, -1))
@@ -188,19 +202,58 @@ class Tape:
         return f"<tape of {self.halves.kernel.name}, {self.nbytes} bytes, {state}>"
 
 
+class _Memory:
+    """Memory of the host, and of a device if there is one."""
+
+    def __init__(self, driver: Driver | None) -> None:
+        self.driver = driver
+        self._there: set[int] = set()  # addresses of what is allocated on the device
+
+    def take(self, allocated: dict[int, int], starts: set[int]) -> None:
+        """Own those of these blocks that a call has allocated on the device."""
+        self._there |= starts & allocated.keys()
+        for start in self._there:
+            del allocated[start]
+
+    def free(self, start: int) -> None:
+        if start in self._there:
+            assert self.driver is not None
+            self._there.discard(start)
+            self.driver.free(start)
+        else:
+            _free(start)
+
+    def copy(self, block: _Block) -> int:
+        """The address of a copy; 0 where there is not enough memory."""
+        size = max(1, block.nbytes)
+        if block.start not in self._there:
+            address: int = _malloc(size)
+            if address:
+                ctypes.memmove(address, block.data, block.nbytes)
+            return address
+        assert self.driver is not None
+        try:
+            address = self.driver.alloc(size)
+        except MemoryError:
+            return 0
+        self._there.add(address)
+        if block.nbytes:
+            self.driver.copy(address, block.data, block.nbytes)
+        return address
+
+
 class _Moved:
     """Copies of blocks, which are sorted by their addresses."""
 
-    def __init__(self, blocks: list[_Block]) -> None:
+    def __init__(self, blocks: list[_Block], memory: _Memory) -> None:
         self.blocks = blocks
         self.addresses: list[int] = []
         for block in blocks:
-            address = _malloc(max(1, block.nbytes))
+            address = memory.copy(block)
             if not address:
                 for made in self.addresses:
-                    _free(made)
+                    memory.free(made)
                 raise MemoryError("there is not enough memory for a copy of a tape")
-            ctypes.memmove(address, block.data, block.nbytes)
             self.addresses.append(address)
         self._old = np.array([block.data for block in blocks], np.int64)
         self._ends = self._old + np.array([max(1, block.nbytes) for block in blocks], np.int64)

@@ -13,14 +13,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import checks, driver, halves, types
+from . import checks, device, driver, halves, types
 from .annotations import AnnotatedType, Annotation, Const, Ref
 from .errors import ActivityError, ArgumentError
 from .grids import Grid
 from .kernel import Kernel, as_kernel
 from .modes import Mode
+from .placed import Replaced, home_of, on_device
 from .request import Request
 from .runner import build
+from .spaces import typeof
 from .tape import Tape, TapeType
 
 _SIGNATURE = "autodiff_thunk(mode, f, [annotation of the result,] annotated types or example values...)"
@@ -48,6 +50,9 @@ def autodiff_thunk(mode: Mode, f: Any, /, *args: Any) -> Any:
     With `ReverseSplitWidth(mode, N)`, or with shadows in batches, N seeds are taken at once: the seed is a tuple, so
     are the shadow and the gradient of each Active argument. The primal is computed once.
 
+    Where the arrays of a call are on a device it runs there, and so is the tape. What is compiled before is the code
+    for where the example values are, else that for the host.
+
     Between the two the arrays may change: what the pullback needs of them is on the tape, except for those that
     `ReverseSplitModified(mode, overwritten)` says will not. Numbers and shapes must be the same in both.
 
@@ -73,10 +78,11 @@ def autodiff_thunk(mode: Mode, f: Any, /, *args: Any) -> Any:
         made = autodiff_thunk(mode, f.host, *args, *(Const[int] for _ in f.extents))  # type: ignore[misc]
         return tuple(OfGrid(f, t, mode) for t in made) if type(made) is tuple else OfGrid(f, made, mode)
     request = _request(mode, f, args)
+    chip = _chip(request.kernel, args)
     if mode.split:
-        pair = _Pair(request)
+        pair = _Pair(request, chip)
         return ForwardPass(pair), Pullback(pair)
-    return Thunk(request)
+    return Thunk(request, chip)
 
 
 class OfGrid:
@@ -110,6 +116,8 @@ def tape_type(mode: Mode, f: Any, /, *args: Any) -> TapeType:
 
     Raises what `autodiff_thunk` raises, and ActivityError for another mode.
     """
+    if type(f) is Grid:
+        f, args = f.host, (*args, *(Const[int] for _ in f.extents))  # type: ignore[misc]
     request = _request(mode, f, args)
     if not mode.split:
         raise ActivityError(
@@ -168,36 +176,51 @@ class Thunk(_Callable):
 
     __slots__ = ("_calls", "_state")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, chip: str | None) -> None:
         super().__init__(request)
-        self._compile()
+        self._state = driver.state_of(request.kernel)
+        self._calls: dict[str | None, halves.Calls] = {}
+        self._on(chip)
 
-    def _compile(self) -> halves.Calls:
-        self._state = driver.state_of(self.request.kernel)
-        compiled = driver.find(self._state, self.request)
-        self._calls = halves.Calls(compiled, lambda request, guarded: build(request, compiled, guarded))
-        return self._calls
+    def _on(self, chip: str | None) -> halves.Calls:
+        """The calls for a chip, or on the host, of the kernel as it is now."""
+        if not self._state.valid(self.request.kernel):
+            self._state, self._calls = driver.state_of(self.request.kernel), {}
+        if chip not in self._calls:
+            state, request = self._state, self.request
+            compiled = driver.find(state, request) if chip is None else device.find(state, request, chip)
+            self._calls[chip] = halves.Calls(compiled, lambda asked, guarded: build(asked, compiled, guarded))
+        return self._calls[chip]
 
     def __call__(self, *args: Any) -> Any:
         rest = self._rest(args)
-        calls = self._calls if self._state.valid(self.request.kernel) else self._compile()
-        return calls.carry_out(rest, lambda: self._same(rest))
+
+        def work(chip: str | None, given: tuple[Any, ...]) -> Any:
+            return self._on(chip).carry_out(given, lambda: self._same(given))
+
+        return device.carried_out(self.request.kernel, rest, work) if on_device(rest) else work(None, rest)
 
 
 class _Pair:
     """The two halves of a derivative in split mode, as the kernel is now."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, chip: str | None) -> None:
         self.request = request
-        self._compile()
+        self._state = driver.state_of(request.kernel)
+        self._halves: dict[str | None, halves.Halves] = {}
+        self.on(chip)
 
-    def _compile(self) -> halves.Halves:
-        self._state = driver.state_of(self.request.kernel)
-        self._halves = halves.find(self.request)
-        return self._halves
+    def on(self, chip: str | None) -> halves.Halves:
+        """The halves for a chip, or for the host."""
+        if not self._state.valid(self.request.kernel):
+            self._state, self._halves = driver.state_of(self.request.kernel), {}
+        if chip not in self._halves:
+            self._halves[chip] = halves.find(self.request, chip)
+        return self._halves[chip]
 
     def halves(self) -> halves.Halves:
-        return self._halves if self._state.valid(self.request.kernel) else self._compile()
+        """Those for any place, to be asked for what is the same in all."""
+        return self.on(next(iter(self._halves), None))
 
 
 class ForwardPass(_Callable):
@@ -211,7 +234,13 @@ class ForwardPass(_Callable):
 
     def __call__(self, *args: Any) -> tuple[Tape, Any, Any]:
         rest = self._rest(args)
-        result: tuple[Tape, Any, Any] = self._pair.halves().forward.carry_out(rest, lambda: self._same(rest))
+
+        def work(chip: str | None, given: tuple[Any, ...]) -> tuple[Tape, Any, Any]:
+            found: tuple[Tape, Any, Any] = self._pair.on(chip).forward.carry_out(given, lambda: self._same(given))
+            return found
+
+        result: tuple[Tape, Any, Any]
+        result = device.carried_out(self.request.kernel, rest, work) if on_device(rest) else work(None, rest)
         return result
 
     def _what(self) -> str:
@@ -252,9 +281,16 @@ class Pullback(_Callable):
             if len(args) < 3 or isinstance(args[-2], Annotation):
                 self._refuse("the seed, the cotangent of the result, is missing before the tape")
             rest = (*rest[:-2], self._seed(args[-2]), tape)
-        annotated = rest[:-behind]
-        # The tape's own code: if a global of the kernel has changed since, that is of no concern here.
-        result: tuple[tuple[Any, ...]] = tape.halves.backward.carry_out(rest, lambda: self._same(annotated))
+        there = on_device(rest)
+        if (home_of(self.request.kernel, rest).driver if there else None) is not tape.driver:
+            self._refuse("the tape and the arrays are in different places", "pass the arrays of the forward pass")
+
+        def work(chip: str | None, given: tuple[Any, ...]) -> Any:
+            # The tape's own code: if a global of the kernel has changed since, that is of no concern here.
+            return tape.halves.backward.carry_out(given, lambda: self._same(given[:-behind]))
+
+        result: tuple[tuple[Any, ...]]
+        result = device.carried_out(self.request.kernel, rest, work) if there else work(None, rest)
         return result
 
     def _seed(self, seed: Any) -> Any:
@@ -310,7 +346,7 @@ def _request(mode: Any, f: Any, args: tuple[Any, ...]) -> Request:
 def _example(kernel: Kernel, mode: Mode, arg: Any) -> Any:
     """An annotation of an example value, for one of a type."""
     if not isinstance(arg, AnnotatedType):
-        return arg
+        return Replaced((arg,)).args[0]
     name = arg.annotation.__name__
     if name.startswith("Batch") and not mode.width:
         raise ActivityError(
@@ -348,7 +384,13 @@ def _value(kernel: Kernel, arg: AnnotatedType) -> Any:
                 f"write {arg.annotation.__name__}[p] with an example p",
             )
         return example(kernel, type_)
-    return example(kernel, types.typeof(type_))
+    return example(kernel, typeof(type_))
+
+
+def _chip(kernel: Kernel, args: tuple[Any, ...]) -> str | None:
+    """The chip of the device that example values are on."""
+    values = tuple(arg.type if isinstance(arg, AnnotatedType) else arg for arg in args)
+    return home_of(kernel, values).driver.chip if on_device(values) else None
 
 
 def _kind(request: Request) -> tuple[Any, ...]:

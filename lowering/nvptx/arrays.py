@@ -87,14 +87,20 @@ class Arrays:
         if place == _DEVICE and not _holds_arrays(array):
             self.device.add(self.root(array))
         elif place == _CONTENTS and self.root(array) in self._contents:
-            self.device.add(self.root(self._contents[self.root(array)]))
+            self.device.add(self._innermost(array))
 
     def place(self, array: Value) -> str:
         """Where an array is: "device", "host", or "contents" for a buffer of buffers that are on the device."""
         if self.on_device(array):
             return _DEVICE
-        inside = self._contents.get(self.root(array))
-        return _CONTENTS if inside is not None and self.root(inside) in self.device else "host"
+        return _CONTENTS if self._innermost(array) in self.device else "host"
+
+    def _innermost(self, array: Value) -> Value:
+        """The class of the numbers that are in a buffer, or in the buffers in it."""
+        root = self.root(array)
+        while root in self._contents:
+            root = self.root(self._contents[root])
+        return root
 
     def on_device(self, value: Value) -> bool:
         return isinstance(value.type, MemRefType) and self.root(value) in self.device

@@ -39,7 +39,7 @@ from mlir.ir import (
 from ..abi import ALLOC_CALL as ALLOC
 from ..abi import DEVICE, FREE_CALL, LAUNCH_CALL, READ_CALL, WRITE_CALL
 from ..grid.emit import Emitter, home, operations, plain
-from ..manual import FREE
+from ..manual import FREE, KEEP
 from ..memory import element_bytes
 from ..pointers import ATTRIBUTE
 from .arrays import Arrays
@@ -156,8 +156,14 @@ def _frees(op: Operation, arrays: Arrays) -> bool:
     members = arrays.members(op.results[0])
     if plain(block.owner).name == "func.func" or not all(_within(v, block) for v in members):
         return False
-    users = [plain(use.owner) for value in members for use in value.uses]
-    return not any(op.name == "memref.dealloc" and FREE in op.attributes for op in users)
+    return not any(_outlives(plain(use.owner), value) for value in members for use in value.uses)
+
+
+def _outlives(op: Operation, array: Value) -> bool:
+    """Whether an operation says that an array may live on: it or its address is kept, or it is freed by hand."""
+    if op.name == "memref.store":
+        return op.operands[0] == array
+    return KEEP in op.attributes or FREE in op.attributes
 
 
 def _free(op: Operation) -> None:

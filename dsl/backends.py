@@ -99,6 +99,9 @@ class _Simulator:
         return over(driver, memory, address, shape, dtype, strides)
 
 
+_LEGACY = 1  # how the interface calls CUDA's default stream, whose handle is 0
+
+
 class _Cuda:
     """Arrays that say by `__cuda_array_interface__` where they are: CuPy's, PyTorch's, Numba's. They run by CuPy."""
 
@@ -111,20 +114,36 @@ class _Cuda:
         return hasattr(cls, self._interface)
 
     def interface(self, array: Any) -> dict[str, Any]:
-        return dict(getattr(array, self._interface))
+        """As the array says, once the work of its own stream is done where that is not the one that calls go to."""
+        found = self._of(array)
+        stream = found.get("stream")
+        if stream is not None:
+            driver = self.driver(array)
+            if stream not in (driver.current_stream() or _LEGACY, driver.current_stream()):
+                driver.synchronize(stream)
+        return found
 
     def driver(self, array: Any) -> Driver:
-        """CuPy's current device."""
-        from lowering.cuda import Device
+        """The device that the array's memory is on; of an empty array, CuPy's current one."""
+        from lowering.cuda import Device, usable
 
-        if not self._devices:
-            first = Device()
-            self._devices[first.number] = first
-        number = int(next(iter(self._devices.values())).cupy.cuda.Device().id)
+        cuda = usable().cuda
+        address = self._of(array)["data"][0]
+        number = int(cuda.runtime.pointerGetAttributes(address).device if address else cuda.Device().id)
         if number not in self._devices:
-            self._devices[number] = Device()
+            self._devices[number] = Device(number)
         found: Driver = self._devices[number]
         return found
+
+    def _of(self, array: Any) -> dict[str, Any]:
+        """PyTorch's tensors have the attribute wherever they are, and raise where it has no meaning."""
+        try:
+            return dict(getattr(array, self._interface))
+        except (AttributeError, RuntimeError, TypeError) as error:
+            raise ArgumentError(
+                f"a {type(array).__name__} does not say where on a GPU it is: {error}",
+                hint="move it to the GPU and detach it from other libraries' derivatives, or pass a NumPy array",
+            ) from None
 
     def array(
         self, driver: Any, memory: Memory, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: Any

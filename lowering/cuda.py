@@ -5,13 +5,14 @@ It has run on no hardware yet: CuPy is an extra, and its calls are made here and
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from .driver import Argument, Dim3, DriverError, Limits
+from .nvptx.options import CHIPS
 
 _HINT = "without a GPU, use the simulator: arrays of dsl.simulator.asarray(x)"
 
@@ -27,35 +28,43 @@ class Function:
 class Module:
     """A loaded PTX text."""
 
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
+    def __init__(self, device: Device, raw: Any) -> None:
+        self.device, self.raw = device, raw
 
     def function(self, name: str) -> Function:
         try:
-            return Function(name, self.raw.get_function(name))
-        except Exception as error:
+            with self.device._current():
+                return Function(name, self.raw.get_function(name))
+        except self.device.cupy.cuda.driver.CUDADriverError as error:
             raise DriverError(f"the module has no kernel `{name}`: {error}") from None
 
 
 class Device:
-    """CuPy's current device when it is made."""
+    """One CUDA device, by its number. All is done with it as the current one."""
 
     name = "cuda"
 
-    def __init__(self) -> None:
-        self.cupy = _cupy()
-        self.number = int(self.cupy.cuda.Device().id)
-        self.chip = f"sm_{self.cupy.cuda.Device().compute_capability}"
-        self.limits = _limits(self.cupy, self.number)
-        self._memory: dict[int, Any] = {}
+    def __init__(self, number: int = 0) -> None:
+        self.cupy = usable()
+        self.number = number
+        self.chip = _chip(self.cupy.cuda.Device(number).compute_capability)
+        self.limits = _limits(self.cupy, number)
+        self._memory: dict[int, Any] = {}  # what keeps the memory that was allocated, by its address
+
+    @contextmanager
+    def _current(self, stream: int = 0) -> Iterator[Any]:
+        """With this device and a stream as the current ones: the stream. CuPy's pool is ordered by it."""
+        with self.cupy.cuda.Device(self.number), self.cupy.cuda.ExternalStream(stream) as current:
+            yield current
 
     def load(self, ptx: str) -> Module:
         module = self.cupy.cuda.function.Module()
         try:
-            module.load(ptx.encode())
-        except Exception as error:
+            with self._current():
+                module.load(ptx.encode() + b"\0")  # the driver takes a text that ends with a zero
+        except self.cupy.cuda.driver.CUDADriverError as error:
             raise DriverError(f"the CUDA driver does not load the PTX: {error}") from None
-        return Module(module)
+        return Module(self, module)
 
     def launch(
         self,
@@ -66,25 +75,24 @@ class Device:
         shared_bytes: int = 0,
         stream: int = 0,
     ) -> None:
-        held = [_bytes(argument) for argument in arguments]
-        pointers = (ctypes.c_void_p * max(len(held), 1))(*(ctypes.addressof(h) for h in held))
+        given = tuple(a if isinstance(a, np.generic) else np.uint64(a & (2**64 - 1)) for a in arguments)
         try:
-            self.cupy.cuda.driver.launchKernel(
-                function.raw.ptr, *grid, *block, shared_bytes, stream, ctypes.addressof(pointers), 0
-            )
-        except Exception as error:
+            with self._current(stream) as current:
+                function.raw(grid, block, given, shared_mem=shared_bytes, stream=current)
+        except self.cupy.cuda.driver.CUDADriverError as error:
             raise DriverError(f"the launch of `{function.name}` failed: {error}") from None
 
     def alloc(self, nbytes: int, stream: int = 0) -> int:
         try:
-            with self.cupy.cuda.ExternalStream(stream):
+            with self._current(stream):
                 memory = self.cupy.cuda.alloc(max(nbytes, 1))
         except self.cupy.cuda.memory.OutOfMemoryError as error:
             raise MemoryError(str(error)) from None
-        self._memory[memory.ptr] = memory
+        self._memory[int(memory.ptr)] = memory
         return int(memory.ptr)
 
     def free(self, address: int, stream: int = 0) -> None:
+        """Back to CuPy's pool, which gives it out again to later work of the stream that it was allocated for."""
         if address and self._memory.pop(address, None) is None:
             raise DriverError(f"{address:#x} is no address that alloc returned, or it was freed before")
 
@@ -101,27 +109,53 @@ class Device:
 
     def _copy(self, target: int, source: int, nbytes: int, kind: str, stream: int) -> None:
         runtime = self.cupy.cuda.runtime
-        runtime.memcpyAsync(target, source, nbytes, getattr(runtime, kind), stream)
+        with self._current(stream), self._failing():
+            runtime.memcpyAsync(target, source, nbytes, getattr(runtime, kind), stream)
 
     def memset(self, address: int, byte: int, nbytes: int, stream: int = 0) -> None:
-        self.cupy.cuda.runtime.memsetAsync(address, byte, nbytes, stream)
+        with self._current(stream), self._failing():
+            self.cupy.cuda.runtime.memsetAsync(address, byte, nbytes, stream)
 
     def current_stream(self) -> int:
-        return int(self.cupy.cuda.get_current_stream().ptr)
+        with self.cupy.cuda.Device(self.number):
+            return int(self.cupy.cuda.get_current_stream().ptr)
 
     def synchronize(self, stream: int = 0) -> None:
-        try:
+        with self._current(stream), self._failing():
             self.cupy.cuda.runtime.streamSynchronize(stream)
-        except Exception as error:
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What has gone wrong on the device comes up in a later call, as an error of the runtime."""
+        try:
+            yield
+        except self.cupy.cuda.runtime.CUDARuntimeError as error:
             raise DriverError(f"on the device: {error}") from None
 
+    def array(
+        self, memory: Any, address: int, shape: tuple[int, ...], dtype: np.dtype, strides: tuple[int, ...]
+    ) -> Any:
+        """A CuPy array at an address in `memory` (with `address` and `nbytes`), which it keeps."""
+        cuda = self.cupy.cuda
+        with self._current():
+            if 0 in shape:
+                return self.cupy.empty(shape, dtype)
+            whole = cuda.UnownedMemory(memory.address, memory.nbytes, memory, self.number)
+            place = cuda.MemoryPointer(whole, address - memory.address)
+            return self.cupy.ndarray(shape, dtype, place, strides)
 
-def _bytes(argument: Argument) -> Any:
-    data = argument.tobytes() if isinstance(argument, np.generic) else (argument & (2**64 - 1)).to_bytes(8, "little")
-    return ctypes.create_string_buffer(data, len(data))
+
+def _chip(capability: str) -> str:
+    """What to compile for: the newest chip that is known here and not newer than the device. PTX runs on newer ones."""
+    known = sorted(int(chip[3:]) for chip in CHIPS if chip[3:].isdigit())
+    found = [number for number in known if number <= int(capability)]
+    if not found:
+        raise DriverError(f"a device of compute capability {capability} is too old; {_HINT}")
+    return f"sm_{found[-1]}"
 
 
-def _cupy() -> Any:
+def usable() -> Any:
+    """CuPy, if it finds a device; DriverError, which names the simulator, if not."""
     try:
         import cupy
     except ImportError:

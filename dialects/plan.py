@@ -19,9 +19,10 @@ from .activity import THROUGH, Activity
 from .builder import ancestor_in, is_memref, operation, operations, walk
 from .checkpoint.marks import NAME as MARK
 from .checkpoint.marks import mark_of
-from .custom.marks import is_repeatable
+from .custom.marks import is_repeatable, is_repeatable_with
+from .errors import refuse
 from .extremes import SETTLED
-from .launches import BARRIERS, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared
+from .launches import BARRIERS, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared, stands_in
 from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, chain, written
 from .stability import LOOPS, Stability, inside
@@ -84,12 +85,28 @@ class Planner:
             return None
         if any(op.name.startswith("autodiff.") and op.name not in (*_TRANSPARENT, MARK) for op in nested):
             return None
-        if any(self.activity.by_rule(op) and not is_repeatable(op) for op in nested):
+        if any(self.activity.by_rule(op) and not self._again(op, loop) for op in nested):
             return None
         try:
             return Slicer(self, loop, body, frame).run(nested)
         except NotReplayable:
             return None
+
+    def _again(self, call: Operation, loop: Operation) -> bool:
+        """Whether a call that a rule carries out may be made again. One that takes arrays may be in a launch, if these
+        are the thread's own: its rule adds to their shadows plainly.
+        """
+        if is_repeatable(call) or loop.name != LAUNCH or not is_repeatable_with(call):
+            return is_repeatable(call)
+        for memory in (o for m in call.operands if is_memref(m.type) for o in self.activity.objects.of(m)):
+            allocation = memory.allocation
+            if allocation is None or not stands_in(allocation, loop) or is_shared(memory.value.type):
+                raise refuse(
+                    call,
+                    "a rule adds to the shadow of an array that is not the thread's own",
+                    "copy what the function needs into a dsl.local_array",
+                )
+        return True
 
 
 class Slicer:
@@ -200,6 +217,11 @@ class Slicer:
             self._want_atomic(op)
         elif op.name in BARRIERS:
             self.todo += list(op.operands)
+        elif is_repeatable_with(op):
+            self.todo += list(op.operands)
+            for memref in op.operands:  # the rule may read what the function does not
+                if is_memref(memref.type):
+                    self._want_content(op, memref)
         elif op.name in ALLOCATIONS or op.name in ("memref.store", "memref.copy") or pure(op) or is_repeatable(op):
             self.todo += list(op.operands)
             if op.name == "memref.copy":

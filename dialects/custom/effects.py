@@ -31,6 +31,7 @@ from .marks import (
     KNOWN,
     READS,
     REPEATABLE,
+    REPEATABLE_WITH_ARRAYS,
     RULED,
     RULES,
     SHADOWS,
@@ -91,7 +92,7 @@ class _Marker:
             if not is_custom(function):
                 return self.effects.setdefault(name, {key: marks[key] for key in (READS, WRITES)})
             if self._computes_only(function):
-                marks[REPEATABLE] = UnitAttr.get()
+                marks[REPEATABLE if not everything else REPEATABLE_WITH_ARRAYS] = UnitAttr.get()
             if self._uses_shadows(function):
                 marks[SHADOWS] = UnitAttr.get()
             marks[CALLS_INACTIVE if INACTIVE in function.attributes else RULED] = UnitAttr.get()
@@ -99,9 +100,8 @@ class _Marker:
         return self.effects[name]
 
     def _computes_only(self, function: Operation) -> bool:
-        """Whether a function takes and gives numbers and does nothing else, nor does its rule in the forward sweep."""
-        type_ = TypeAttr(function.attributes["function_type"]).value
-        if any(is_memref(t) for t in (*type_.inputs, *type_.results)):
+        """Whether a function gives numbers and does nothing but compute them, and its rule in the forward sweep."""
+        if any(is_memref(t) for t in TypeAttr(function.attributes["function_type"]).value.results):
             return False
         augment = RULES["augment"]
         names = (named(function, augment) or []) if augment in function.attributes else []
@@ -112,7 +112,8 @@ class _Marker:
         if not list(function.regions[0].blocks):
             return False
         calls = [op for op in walk(function) if op.name == "func.call"]
-        return all(REPEATABLE in op.attributes or rules.lookup(op) or rules.inactive(op) for op in calls)
+        known = (REPEATABLE, REPEATABLE_WITH_ARRAYS)
+        return all(any(k in op.attributes for k in known) or rules.lookup(op) or rules.inactive(op) for op in calls)
 
     def _uses_shadows(self, function: Operation) -> bool:
         """Whether a rule for the forward sweep looks at a shadow: the argument behind a memref that has one."""

@@ -24,9 +24,11 @@ RULED, CALLS_INACTIVE, KNOWN = "autodiff.ruled", "autodiff.calls_inactive", "aut
 SHADOWS = "autodiff.early_shadows"
 #: Of calls: of a function of numbers, which does nothing but compute and so may be called again.
 REPEATABLE = "autodiff.repeatable"
+#: Of calls: of a function that besides only reads and writes arrays that it is given.
+REPEATABLE_WITH_ARRAYS = "autodiff.repeatable_with_arrays"
 #: Of functions and of calls: the numbers of arguments.
 READS, WRITES = "autodiff.reads", "autodiff.writes"
-_OF_CALLS = (RULED, CALLS_INACTIVE, KNOWN, SHADOWS, REPEATABLE, READS, WRITES)
+_OF_CALLS = (RULED, CALLS_INACTIVE, KNOWN, SHADOWS, REPEATABLE, REPEATABLE_WITH_ARRAYS, READS, WRITES)
 _OF_RULES = ("autodiff.activity", "autodiff.returns", "autodiff.width", "autodiff.strong_zero")
 _MARK = "no_inline"
 
@@ -49,6 +51,13 @@ def calls_inactive(call: Operation) -> bool:
 def is_repeatable(call: Operation) -> bool:
     """Whether a marked call may be made again without being noticed."""
     return call.name == "func.call" and REPEATABLE in call.attributes
+
+
+def is_repeatable_with(call: Operation) -> bool:
+    """Whether a marked call may be made again where the arrays that it takes hold what they did, and where what it
+    writes is written again anyway.
+    """
+    return call.name == "func.call" and REPEATABLE_WITH_ARRAYS in call.attributes
 
 
 def has_effects(call: Operation) -> bool:

@@ -267,3 +267,50 @@ def test_one_slot_for_each_argument_of_the_kernel():
     forward, reverse = autodiff_thunk(ReverseSplitWithPrimal, scaled[2, 2], Const, *marked(Active(0.5)))
     tape, _, _ = forward(Const(scaled[2, 2]), *marked(Active(0.5)))
     assert reverse(Const(scaled[2, 2]), *marked(Active(0.5)), tape) == ((None, None, 14.0),)
+
+
+@dsl.kernel
+def norm(x):
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] ** 2
+    return np.sqrt(total)
+
+
+@dsl.rules.augmented_primal(norm)
+def norm_forward(config, func, RT, x):
+    r = func.val(x.val)
+    return dsl.rules.AugmentedReturn(r, None, r)
+
+
+@dsl.rules.reverse(norm)
+def norm_reverse(config, func, dret, tape, x):
+    for i in range(len(x.val)):
+        x.dval[i] += 2 * dret.val * x.val[i] / tape  # twice what it is, so that it is seen
+    return (None,)
+
+
+@dsl.kernel
+def norms_of_copies(x, y):
+    i = dsl.grid(1)
+    row = dsl.local_array(3, dsl.float64)
+    for k in range(3):
+        row[k] = x[i, k] * (k + 1)
+    y[i] = norm(row)
+
+
+@dsl.kernel
+def norms_of_rows(x, y):
+    i = dsl.grid(1)
+    y[i] = norm(x[i])
+
+
+def test_rules_of_functions_that_threads_call():
+    """On arrays of the thread's own; a rule would add to shadows that are shared without minding other threads."""
+    x, y, dx = rng.normal(size=(8, 3)), np.zeros(8), np.zeros((8, 3))
+    given = Duplicated(x, dx), Duplicated(y, np.ones(8))
+    autodiff(Reverse, norms_of_copies[2, 4], Const, *given)
+    weights = np.arange(1.0, 4.0) ** 2
+    assert np.allclose(dx, 2 * x * weights / np.sqrt((x * x * weights).sum(1))[:, None])
+    with pytest.raises(dsl.errors.DslError, match=r"not the thread's own(.|\n)*norm\(x\[i\]\)"):
+        autodiff(Reverse, norms_of_rows[2, 4], Const, *given)

@@ -38,6 +38,7 @@ from .rewriting import functions, symbol_name
 
 _MENTION = re.compile(r"\bmemref\.(generic_atomic_rmw|atomic_rmw mul[fi])\b")
 _TIMES = {12: "arith.mulf", 13: "arith.muli"}  # by arith's numbers for those kinds
+_KINDS = {0: "arith.addf", **_TIMES}
 _SEQUENTIAL, _MONOTONIC = 7, 2  # LLVM's orderings: seq_cst, monotonic
 
 
@@ -99,7 +100,7 @@ def _outlined(op: Operation, name: str, module: Module) -> Operation:
             if operand in given:
                 o.operands[i] = block.arguments[list(given).index(operand)]
     block.append(op)
-    result = _Update(op).rewrite()
+    result = Update(op).rewrite()
     with InsertionPoint(block), op.location:
         Operation.create("func.return", [], [result])
     op.erase()
@@ -114,8 +115,8 @@ def _inside(op: Operation) -> Iterator[Operation]:
                 yield from _inside(inner.operation)
 
 
-class _Update:
-    """One atomic update."""
+class Update:
+    """One atomic update, to become a loop."""
 
     def __init__(self, op: Operation):
         self.op = op
@@ -138,25 +139,15 @@ class _Update:
     def rewrite(self) -> Value:
         """The loop, before the op; returns what was there before the update."""
         pointer = self._pointer()
-        first = self.value("llvm.load", self.bits, pointer)
+        first = self.guess(pointer)
         loop = self.emit("scf.while", [self.bits], first, regions=2)
         loc = self.op.location
         before = loop.regions[0].blocks.append(self.bits, arg_locs=[loc])
         after = loop.regions[1].blocks.append(self.bits, arg_locs=[loc])
         self.ip = InsertionPoint(before)
         new = self._to_bits(self._new(self._from_bits(before.arguments[0]), before))
-        pair = self.value(
-            "llvm.cmpxchg",
-            Type.parse(f"!llvm.struct<({self.bits}, i1)>"),
-            pointer,
-            before.arguments[0],
-            new,
-            success_ordering=_ordering(_SEQUENTIAL),
-            failure_ordering=_ordering(_MONOTONIC),
-        )
-        bit = IntegerType.get_signless(1)
-        seen = self.value("llvm.extractvalue", self.bits, pair, position=DenseI64ArrayAttr.get([0]))
-        done = self.value("llvm.extractvalue", bit, pair, position=DenseI64ArrayAttr.get([1]))
+        seen, done = self.exchange(pointer, before.arguments[0], new)
+        bit = done.type
         one = self.value("arith.constant", bit, value=IntegerAttr.get(bit, 1))
         self.emit("scf.condition", [], self.value("arith.xori", bit, done, one), seen)
         self.ip = InsertionPoint(after)
@@ -164,10 +155,29 @@ class _Update:
         self.ip = InsertionPoint(self.op)
         return self._from_bits(loop.results[0])
 
+    def guess(self, pointer: Value) -> Value:
+        """What is probably there."""
+        return self.value("llvm.load", self.bits, pointer)
+
+    def exchange(self, pointer: Value, expected: Value, new: Value) -> tuple[Value, Value]:
+        """Put `new` where `expected` is; returns what was there, and whether it was that."""
+        pair = self.value(
+            "llvm.cmpxchg",
+            Type.parse(f"!llvm.struct<({self.bits}, i1)>"),
+            pointer,
+            expected,
+            new,
+            success_ordering=_ordering(_SEQUENTIAL),
+            failure_ordering=_ordering(_MONOTONIC),
+        )
+        seen = self.value("llvm.extractvalue", self.bits, pair, position=DenseI64ArrayAttr.get([0]))
+        bit = IntegerType.get_signless(1)
+        return seen, self.value("llvm.extractvalue", bit, pair, position=DenseI64ArrayAttr.get([1]))
+
     def _new(self, old: Value, into: Block) -> Value:
         """What is to be there instead of `old`, computed at the end of `into`."""
         if self.op.name == "memref.atomic_rmw":
-            times = _TIMES[IntegerAttr(self.op.attributes["kind"]).value]
+            times = _KINDS[IntegerAttr(self.op.attributes["kind"]).value]
             return self.value(times, self.type, old, self.op.operands[0])
         body = self.op.regions[0].blocks[0]
         body.arguments[0].replace_all_uses_with(old)
@@ -175,6 +185,10 @@ class _Update:
         for op in ops:
             into.append(op)
         return last.operands[0]
+
+    def address_space(self) -> str:
+        """How the type of the pointer names its memory."""
+        return ""
 
     def _pointer(self) -> Value:
         """The address of the element."""
@@ -186,7 +200,8 @@ class _Update:
         for position, stride in zip(self.indices, list(described.results)[2 + rank :]):
             at = self.value("arith.addi", index, at, self.value("arith.muli", index, position, stride))
         start = self.value("memref.extract_aligned_pointer_as_index", index, self.memref)
-        address = self.value("llvm.inttoptr", Type.parse("!llvm.ptr"), self.value("arith.index_cast", wide, start))
+        type = Type.parse(f"!llvm.ptr{self.address_space()}")
+        address = self.value("llvm.inttoptr", type, self.value("arith.index_cast", wide, start))
         from_type = {"rawConstantIndices": DenseI32ArrayAttr.get([-(2**31)]), "elem_type": TypeAttr.get(self.type)}
         return self.value(
             "llvm.getelementptr", address.type, address, self.value("arith.index_cast", wide, at), **from_type

@@ -139,8 +139,10 @@ def _atomic(name: str) -> Callable[..., Value]:
         if not is_array(array) or array.leaves is None:
             raise b.error(f"{name}() changes an element of an array, not of {describe(array.type)}")
         dtype = array_type(array).dtype
-        if dtype.kind not in _ATOMIC[name] or dtype.bits not in (32, 64):
+        half = name == "atomic_add" and dtype.kind == "f" and dtype.bits == 16
+        if dtype.kind not in _ATOMIC[name] or not (dtype.bits in (32, 64) or half):
             known = "integers of 32 or 64 bits" + (", float32 and float64" if "f" in _ATOMIC[name] else "")
+            known += ", float16 and bfloat16" if name == "atomic_add" else ""
             raise b.error(f"{name}() is not there for {dtype}", f"it takes arrays of {known}")
         numbers = [casts.coerce(b, value, dtype) for value in values]
         positions, inside = indexing.element(b, array, index, name)

@@ -33,6 +33,7 @@ from ..grid.calls import inline_calls
 from ..grid.divergence import refuse_divergent
 from ..grid.emit import Emitter, operations, plain, walk
 from . import libdevice, parameters
+from .halves import expand_additions
 from .options import DeviceOptions
 from .parameters import Parameter
 
@@ -152,6 +153,7 @@ def _prepare(
 ) -> Kernel:
     _refuse(function)
     shared = _shared_memory(container, function, name)
+    expand_additions(function, options)
     _flags(function, options)
     arguments = function.regions[0].blocks[0].arguments
     found = [p for n, a in enumerate(arguments) for p in parameters.describe(a.type, n, function.location)]

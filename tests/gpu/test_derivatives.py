@@ -9,6 +9,7 @@ import dsl
 from dsl import Const, Duplicated, device, driver
 from dsl import simulator as sim
 from dsl.checks import call_request, derivative_request
+from lowering.nvptx import tools
 
 from .corpus import CASES
 from .differentiate import check
@@ -39,17 +40,39 @@ def test_on_the_simulator(name, chip):
 SHARING = ("grid_stride", "polynomial")
 
 
-@pytest.mark.parametrize("name", [n for n in DIFFERENTIABLE if CASES[n].kind == "elementwise" and n not in SHARING])
-def test_reverse_of_elementwise_kernels_has_no_atomics_and_no_local_memory(name):
-    case = CASES[name]
+PLAIN = [n for n in DIFFERENTIABLE if CASES[n].kind == "elementwise" and n not in SHARING]
+STENCILS = [n for n in DIFFERENTIABLE if CASES[n].kind == "stencil"]
+CHIPS = ("sm_80", "sm_90", "sm_100")
+
+
+def reverse_ptx(case, chip):
+    """The PTX of the reverse with respect to arrays."""
     arguments = [
         Duplicated(v, np.zeros_like(v)) if isinstance(v, np.ndarray) and p in case.active else Const(v)
         for p, v in zip(case.kernel.params, case.arguments())
     ]
     host = case.grid.host
     request = derivative_request(dsl.Reverse, host, (Const, *arguments, *map(Const, case.grid.extents)))
-    text = device.lowered(driver.state_of(host), request, "sm_80")[0].ptx
+    return device.lowered(driver.state_of(host), request, chip)[0].ptx
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_reverse_of_elementwise_kernels_has_no_atomics_and_no_local_memory(name):
+    case = CASES[name]
+    text = reverse_ptx(case, "sm_80")
     assert "atom." not in text and "red." not in text
     # libdevice's sine has local memory of its own, for very large arguments.
+    host = case.grid.host
     primal = device.lowered(driver.state_of(host), call_request(host, (*case.arguments(), *case.grid.extents)), "sm_80")
     assert ".local" not in text or ".local" in primal[0].ptx
+
+
+@pytest.mark.parametrize(
+    ("name", "chip"), [(name, CHIPS[k % 3]) for k, name in enumerate([*PLAIN[::3], *STENCILS, "binned_bfloat16"])]
+)
+@pytest.mark.skipif(tools.find("ptxas") is None, reason="ptxas is not installed: skipped")
+def test_reverse_kernels_are_assembled_and_do_not_spill(name, chip):
+    text = reverse_ptx(CASES[name], chip)
+    assert ".extern .func" not in text and f".target {chip}" in text
+    for used in tools.resources(text, chip):
+        assert used.spill_stores == used.spill_loads == 0

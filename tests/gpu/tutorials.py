@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 import dsl
@@ -467,3 +468,36 @@ def firsts(keys, owner, x, y):
         y[i] = x[i] ** 2
     else:
         y[i] = x[i]
+
+
+# --- sums in 16 bits
+
+
+def _binned(x, p, out):
+    wide = out.astype(np.float64)
+    np.add.at(wide, p, x.astype(np.float64))
+    np.add.at(wide, p % 3, x.astype(np.float64))
+    out[:] = wide.astype(out.dtype)
+
+
+def _quarters(dtype):
+    """Numbers whose sums are exact, in an array that ends in the middle of a word."""
+    return lambda r: ((r.integers(-4, 5, 64) / 4).astype(dtype), r.integers(0, 7, 64), np.zeros(7, dtype))
+
+
+@case(2, 32, _quarters(np.float16), _binned, "x out", "out", rtol=1e-6)
+@dsl.kernel
+def binned_halves(x, p, out):
+    s = dsl.shared_array(3, x.dtype)
+    i, t = dsl.grid(1), dsl.thread_idx.x
+    if t < 3:
+        s[t] = 0.0
+    dsl.syncthreads()
+    dsl.atomic_add(s, p[i] % 3, x[i])
+    dsl.atomic_add(out, p[i], x[i])
+    dsl.syncthreads()
+    if t < 3:
+        dsl.atomic_add(out, t, s[t])
+
+
+case(2, 32, _quarters(ml_dtypes.bfloat16), _binned, "x out", "out", rtol=1e-6, name="binned_bfloat16")(binned_halves)

@@ -35,15 +35,17 @@ class Copier:
         for op in operations(old)[:-1]:
             self.operation(op)
 
-    def operation(self, op: Operation) -> None:
+    def operation(self, op: Operation) -> Any:
+        """Copy one op; returns the copy, where there is just one."""
         method = self._methods.get(op.name)
         if method is None:
             method = getattr(self, "copy_" + op.name.replace(".", "_"), self.copy)
             self._methods[op.name] = method
         saved = self.b.loc
         self.b.loc = op.location
-        method(op)
+        made = method(op)
         self.b.loc = saved
+        return made
 
     def copy(self, op: Operation) -> Operation:
         """The op itself with mapped operands, regions copied through."""

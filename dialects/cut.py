@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from mlir.ir import BlockArgument, ComplexType, FloatType, IntegerType, Operation, Type, Value, VectorType
 
-from .builder import captured, home, is_memref, operation, walk
+from .builder import home, is_memref, operation, walk
 from .stability import LOOPS
 
 _ENDLESS = 1 << 60
@@ -23,8 +23,11 @@ _ENDLESS = 1 << 60
 _TRIPS = 64
 
 
-def taped_values(loop: Operation, needed: set[Value], repeatable: Callable[[Operation], bool]) -> set[Value]:
-    """The values inside `loop` to tape so that all of `needed` can be had in its reverse."""
+def taped_values(loop: Operation, needed: set[Value], sources: Callable[[Operation], list[Value] | None]) -> set[Value]:
+    """The values inside `loop` to tape so that all of `needed` can be had in its reverse.
+
+    `sources` gives what it takes to have the results of an op again there, None where they have to be taped.
+    """
     depth = {block: 0 for region in loop.regions for block in region.blocks}
     for op in walk(loop):
         for region in op.regions:
@@ -44,10 +47,11 @@ def taped_values(loop: Operation, needed: set[Value], repeatable: Callable[[Oper
                 network.edge("given", ("in", value), _ENDLESS)
             continue
         op = operation(value.owner)
-        if not repeatable(op):
+        found = sources(op)
+        if found is None:
             network.edge("given", ("in", value), _ENDLESS)
             continue
-        for source in [*op.operands, *(captured(op) if op.regions else ())]:
+        for source in found:
             if home(source) in depth and not is_memref(source.type):
                 network.edge(("out", source), ("in", value), _ENDLESS)
                 if source not in seen:

@@ -37,10 +37,10 @@ class Taped:
 
     `kind` is "value", "shadow" (of an array that is carried or chosen), "trips" (of a while loop), "tape" or "copy" (of
     the call of a function with rules of its own, see custom), "copy" also of memory that a checkpointed loop starts
-    from, or "snapshot" (of the state of such a loop). `given` is where a carried value is computed for the next
-    iteration. `storage` is "buffer" (sized before the loops) or "stack" (which grows). `loops` are the loops around it
-    for whose iterations the tape has room, outermost first; `inside` is the replayed loop within one iteration of which
-    this tape lives.
+    from, "snapshot" (of the state of such a loop), or "version" (a copy of memory that loads are run again on, see
+    snapshots). `given` is where a carried value is computed for the next iteration. `storage` is "buffer" (sized before
+    the loops) or "stack" (which grows). `loops` are the loops around it for whose iterations the tape has room,
+    outermost first; `inside` is the replayed loop within one iteration of which this tape lives.
     """
 
     kind: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlir.ir import ArrayAttr, BlockArgument, DenseI64ArrayAttr, MemRefType, Operation, Value
+from mlir.ir import ArrayAttr, Block, BlockArgument, DenseI64ArrayAttr, MemRefType, Operation, Value
 
 from .builder import home, is_memref, operation, operations, walk
 from .custom.marks import has_effects, is_ruled, uses_shadows, writes
@@ -231,3 +231,28 @@ def is_root(memref: Value, function: Operation) -> bool:
         return home(memref) == function.regions[0].blocks[0]
     op = operation(memref.owner)
     return op.name in (*ALLOCATIONS, "memref.get_global") or is_ruled(op)
+
+
+def apart(memref: Value, other: Value, block: Block, objects: Objects) -> bool:
+    """Whether two memrefs never mean the same memory in one iteration with the body `block`: they are of other memory,
+    or chosen by the same condition among such as are apart (see rotation).
+    """
+    if objects.of(memref).isdisjoint(objects.of(other)):
+        return True
+    pair = [chain(m)[0] for m in (memref, other)]
+    if any(isinstance(m, BlockArgument) or operation(m.owner).name != "arith.select" for m in pair):
+        return False
+    (condition, *arms), (same, *others) = (list(operation(m.owner).operands) for m in pair)
+    if condition != same or not reaches(block, home(condition)):
+        return False
+    return all(apart(arm, opposite, block, objects) for arm, opposite in zip(arms, others, strict=True))
+
+
+def reaches(block: Block, other: Block) -> bool:
+    """Whether what `other` has is there in `block`: it is that, or one around it."""
+    while block != other:
+        owner = operation(block.owner)
+        if owner.name == "func.func":
+            return False
+        block = owner.block
+    return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlir.ir import Context, Location, Module, Operation, StringAttr
+from mlir.ir import Context, Location, Module, Operation, StringAttr, UnitAttr
 
 from . import dialect
 from .block_extremes import settle_extremes
@@ -33,6 +33,7 @@ from .objects import OVERLAP, mark_overlapping
 from .prepare import prepare
 from .private import make_private
 from .request import Request
+from .reverse_loops import settle_reverse_loops
 from .silent import refuse_undecided
 from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
@@ -105,6 +106,9 @@ def clean(module: Module) -> None:
             if OVERLAP not in module.operation.attributes:
                 make_updates_plain(op)
         arrange_lanes(module)
+        for op in walk_functions(module):
+            if OVERLAP not in module.operation.attributes:
+                settle_reverse_loops(op)
 
 
 def arrange_lanes(module: Module) -> None:
@@ -131,6 +135,8 @@ def _expand(module: Module, declaration: Operation, request: Request, rules: Rul
         settle_checkpoints(normal)
     found = derivative(declaration, request, normal, Rules(module, rules))
     normal.erase()
+    if request.overlap:
+        module.operation.attributes[OVERLAP] = UnitAttr.get()
     for attribute in [a for a in declaration.attributes if a.startswith("autodiff.")]:
         del declaration.attributes[attribute]
     if request.public:

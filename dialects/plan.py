@@ -28,6 +28,7 @@ from .objects import ALLOCATIONS, VIEWS, MemoryObject, chain, written
 from .stability import LOOPS, Stability, inside
 
 if TYPE_CHECKING:
+    from .snapshots import Snapshots
     from .sweep import Frame
 
 _PURE_DIALECTS = ("arith.", "math.", "complex.", "index.", "vector.", "ub.")
@@ -69,8 +70,8 @@ class NotReplayable(Exception):
 class Planner:
     """Decides for the loops and values of one function."""
 
-    def __init__(self, activity: Activity, stability: Stability):
-        self.activity, self.stability = activity, stability
+    def __init__(self, activity: Activity, stability: Stability, snapshots: Snapshots):
+        self.activity, self.stability, self.snapshots = activity, stability, snapshots
         #: What was decided for each loop.
         self.decided: dict[Operation, Replay | None] = {}
 
@@ -88,7 +89,10 @@ class Planner:
         if any(self.activity.by_rule(op) and not self._again(op, loop) for op in nested):
             return None
         try:
-            return Slicer(self, loop, body, frame).run(nested)
+            replay = Slicer(self, loop, body, frame).run(nested)
+            if self.snapshots.choose(loop, replay, frame):
+                replay = Slicer(self, loop, body, frame).run(nested)
+            return replay
         except NotReplayable:
             return None
 
@@ -113,7 +117,7 @@ class Slicer:
     """Marks backwards from what the adjoints in a loop's body read."""
 
     def __init__(self, planner: Planner, loop: Operation, body: Block, frame: Frame):
-        self.activity, self.stability = planner.activity, planner.stability
+        self.activity, self.stability, self.snapshots = planner.activity, planner.stability, planner.snapshots
         self.loop, self.body, self.frame = loop, body, frame
         self.replay = Replay()
         self.todo: list[Value] = []
@@ -230,7 +234,10 @@ class Slicer:
             raise NotReplayable
 
     def _want_load(self, op: Operation) -> None:
-        if self._want_content(op, op.operands[0]):
+        snapshot = self.snapshots.serving(op, self.frame)
+        if snapshot is not None:
+            self.todo += snapshot.sources(op)
+        elif self._want_content(op, op.operands[0]):
             self.todo += list(op.operands)
         else:
             self._readable(op)

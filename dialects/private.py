@@ -10,18 +10,11 @@ reads any: by stores at known places and loops of stores over ranges that togeth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mlir.ir import Block, BlockArgument, InsertionPoint, IntegerAttr, MemRefType, Operation, ShapedType, Value
+from mlir.ir import Block, InsertionPoint, MemRefType, Operation, ShapedType, Value
 
 from .builder import Builder, ancestor_in, operation, operations, walk
 from .copier import attributes_of
-
-_ADD = {"arith.addi": 1, "arith.subi": -1}
-_SLT = 2
-#: (A value cannot be compared with None.)
-NONE = ""
-_CASTS = frozenset({"arith.index_cast", "arith.index_castui", "arith.extsi"})
+from .places import NONE, Place
 
 
 def make_private(function: Operation) -> None:
@@ -100,70 +93,10 @@ def _block_of(block: Block, ops: list[Operation]) -> Block:
 
 
 # what is written ----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Place:
-    """A number `base + offset`; the base of a known one is NONE."""
-
-    base: object
-    offset: int
-
-    @staticmethod
-    def of(value: Value) -> _Place:
-        offset = 0
-        while not isinstance(value, BlockArgument):
-            op = operation(value.owner)
-            if op.name == "arith.constant":
-                return _Place(NONE, offset + IntegerAttr(op.attributes["value"]).value)
-            if op.name in _CASTS:
-                value = op.operands[0]
-            elif op.name == "arith.maxsi" and _known(op.operands[1]) == 0:
-                value = op.operands[0]  # of a size or a trip count: what is below 0 is none
-            elif op.name in _ADD and (known := _known(op.operands[1])) is not None:
-                offset += _ADD[op.name] * known
-                value = op.operands[0]
-            elif op.name == "arith.addi" and (known := _known(op.operands[0])) is not None:
-                offset += known
-                value = op.operands[1]
-            elif op.name == "arith.select" and _wraps(op):
-                value = op.operands[2]  # an index that counts from the end if it is negative: it then adds nothing here
-            else:
-                break
-        return _Place(value, offset)
-
-    def after(self, steps: int) -> _Place:
-        return _Place(self.base, self.offset + steps)
-
-    def reaches(self, other: _Place) -> bool:
-        return self.base == other.base and self.offset >= other.offset
-
-
-def _wraps(select: Operation) -> bool:
-    """Whether it is k < 0 ? k + n : k."""
-    condition, wrapped, plain = select.operands
-    if isinstance(condition, BlockArgument) or isinstance(wrapped, BlockArgument):
-        return False
-    compare, add = operation(condition.owner), operation(wrapped.owner)
-    return (
-        compare.name == "arith.cmpi"
-        and IntegerAttr(compare.attributes["predicate"]).value == _SLT
-        and compare.operands[0] == plain
-        and _known(compare.operands[1]) == 0
-        and add.name == "arith.addi"
-        and plain in list(add.operands)
-    )
-
-
-def _known(value: Value) -> int | None:
-    if isinstance(value, BlockArgument) or operation(value.owner).name != "arith.constant":
-        return None
-    attribute = operation(value.owner).attributes["value"]
-    return IntegerAttr(attribute).value if isinstance(attribute, IntegerAttr) else None
-
-
 def _written_first(block: Block, memory: Value, users: set[Operation]) -> bool:
     """Whether a run of `block` writes all of the memory before it reads any."""
     sizes = _sizes(memory)
-    ranges: list[tuple[_Place, _Place]] = []
+    ranges: list[tuple[Place, Place]] = []
     for op in operations(block):
         uses = [u for u in walk(op) if u in users and u.name != "memref.dim"]
         if not uses:
@@ -179,28 +112,28 @@ def _written_first(block: Block, memory: Value, users: set[Operation]) -> bool:
     return False
 
 
-def _sizes(memory: Value) -> list[_Place]:
+def _sizes(memory: Value) -> list[Place]:
     dynamic = iter(operation(memory.owner).operands)
     shape = MemRefType(memory.type).shape
-    return [_Place.of(next(dynamic)) if n == ShapedType.get_dynamic_size() else _Place(NONE, n) for n in shape]
+    return [Place.of(next(dynamic)) if n == ShapedType.get_dynamic_size() else Place(NONE, n) for n in shape]
 
 
-def _range(op: Operation, store: Operation, sizes: list[_Place]) -> list[tuple[_Place, _Place]]:
+def _range(op: Operation, store: Operation, sizes: list[Place]) -> list[tuple[Place, Place]]:
     """What of the first axis `store` writes, unconditionally and over the whole of the others, when `op` runs."""
-    loops: dict[Value, _Place] = {}
+    loops: dict[Value, Place] = {}
     current = store
     while current != op:
         parent = operation(current.block.owner)
         if parent.name != "scf.for":
             return []
-        loops[parent.regions[0].blocks[0].arguments[0]] = _Place.of(parent.operands[1])
+        loops[parent.regions[0].blocks[0].arguments[0]] = Place.of(parent.operands[1])
         current = parent
     if store.name != "memref.store" or not sizes:
         return []
-    first, *others = [_Place.of(i) for i in list(store.operands)[2:]]
+    first, *others = [Place.of(i) for i in list(store.operands)[2:]]
     for index, size in zip(others, sizes[1:], strict=True):
         trips = loops.pop(index.base, None) if index.base != NONE and index.offset == 0 else None
-        if index.base == NONE and size == _Place(NONE, 1) and index.offset == 0:
+        if index.base == NONE and size == Place(NONE, 1) and index.offset == 0:
             continue
         if trips is None or not trips.reaches(size):
             return []
@@ -209,14 +142,14 @@ def _range(op: Operation, store: Operation, sizes: list[_Place]) -> list[tuple[_
         return []  # a loop around the store that may not run at all
     if trips is None:
         return [(first, first.after(1))]
-    return [(_Place(NONE, first.offset), trips.after(first.offset))]
+    return [(Place(NONE, first.offset), trips.after(first.offset))]
 
 
-def _covered(ranges: list[tuple[_Place, _Place]], sizes: list[_Place]) -> bool:
+def _covered(ranges: list[tuple[Place, Place]], sizes: list[Place]) -> bool:
     """Whether the ranges, put together, begin at 0 and reach the size of the first axis."""
     if not sizes:
         return False
-    reached = _Place(NONE, 0)
+    reached = Place(NONE, 0)
     while not reached.reaches(sizes[0]):
         further = [end for start, end in ranges if reached.reaches(start) and not reached.reaches(end)]
         if not further:

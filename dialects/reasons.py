@@ -115,6 +115,8 @@ def why(reverse: Reverse, old: Value | Operation, kind: str, frame: Frame) -> Re
     if kind == "shadow":
         return Reason("which array it is is decided anew each time", _place(_origin(old)))
     op = _origin(old)
+    if kind == "version":
+        return _of_snapshot(reverse, op, frame)
     if isinstance(old, BlockArgument):
         return Reason("carried from one iteration to the next by the loop on line N", _place(op))
     if old in reverse.cut and repeatable(reverse, op, frame):
@@ -133,6 +135,14 @@ def _of_load(reverse: Reverse, load: Operation, frame: Frame) -> Reason:
     writer = reverse.stability.overwriter(load, frame)
     place = _place(writer) if writer is not None else None
     return Reason("read from memory that line N overwrites" if place else "read from memory that is overwritten", place)
+
+
+def _of_snapshot(reverse: Reverse, load: Operation, frame: Frame) -> Reason:
+    snapshot = reverse.snapshots.serving(load, frame)
+    reads = 1 if snapshot is None else len(snapshot.loads)
+    what = f"each value of {reads} that are read" if reads > 1 else "each value that is read, some several times,"
+    writer = reverse.stability.overwriter(load, frame)
+    return Reason(f"smaller than {what} before line N overwrites it", _place(writer) if writer is not None else None)
 
 
 def _of_op(reverse: Reverse, op: Operation, frame: Frame) -> Reason:

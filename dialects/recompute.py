@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 
 from .activity import THROUGH
-from .builder import captured, home, operation, walk
+from .builder import home, operation, walk
 from .copier import Copier
 from .plan import pure
 from .sweep import ReplaySweep
@@ -124,7 +124,7 @@ def lookup_all(reverse: Reverse, olds: Sequence[Value], scope: ReverseScope) -> 
         if op is None:
             owner.values[old] = _from_tape(reverse, old, owner)
             continue
-        missing = [v for v in _reads(op) if v not in scope.owner(v).values]
+        missing = [v for v in _reads(reverse, op, owner.frame) if v not in scope.owner(v).values]
         if missing:
             todo += missing
         else:
@@ -143,7 +143,7 @@ def recomputable(reverse: Reverse, old: Value, scope: ReverseScope) -> Operation
 def repeatable(reverse: Reverse, op: Operation, frame: Frame) -> bool:
     """Whether running `op` in the reverse sweep of `frame` gives the same values and does nothing else."""
     if op.name == "memref.load":
-        return reverse.stability.stable(op, frame)
+        return reverse.stability.stable(op, frame) or reverse.snapshots.serving(op, frame) is not None
     if op.name == "memref.dim":
         return reverse.stability.available(op.operands[0], frame)
     if op.name == "scf.if":
@@ -152,10 +152,26 @@ def repeatable(reverse: Reverse, op: Operation, frame: Frame) -> bool:
     return not op.regions and pure(op)
 
 
-def _reads(op: Operation) -> list[Value]:
+def sources(reverse: Reverse, op: Operation, frame: Frame) -> list[Value] | None:
+    """What it takes to have the results of `op` in the reverse sweep of `frame` again; None if that cannot be had."""
+    if repeatable(reverse, op, frame):
+        return _reads(reverse, op, frame)
+    if isinstance(frame.sweep, ReplaySweep) and op.results and frame.sweep.reads_tape(op.results[0]):
+        return []
+    return None
+
+
+def _reads(reverse: Reverse, op: Operation, frame: Frame) -> list[Value]:
     if op.name == THROUGH:
         return [op.operands[0]]
-    return [*op.operands, *captured(op)] if op.regions else list(op.operands)
+    snapshot = reverse.snapshots.serving(op, frame)
+    if snapshot is not None:
+        return snapshot.sources(op)
+    if not op.regions:
+        return list(op.operands)
+    made = {result for inner in walk(op) for result in inner.results}
+    read = [v for inner in walk(op) for v in ([*inner.operands] if inner.regions else _reads(reverse, inner, frame))]
+    return list(dict.fromkeys(v for v in read if v not in made))
 
 
 def _again(reverse: Reverse, op: Operation, owner: ReverseScope, scope: ReverseScope) -> None:
@@ -169,7 +185,16 @@ def _again(reverse: Reverse, op: Operation, owner: ReverseScope, scope: ReverseS
 class _Again(Copier):
     def __init__(self, reverse: Reverse, scope: ReverseScope):
         super().__init__(reverse.b)
-        self.scope = scope
+        self.reverse, self.scope = reverse, scope
+
+    def copy_memref_load(self, op: Operation) -> None:
+        version = self.reverse.snapshots.serving(op, self.scope.frame)
+        if version is None:
+            self.copy(op)
+            return
+        scope = self.scope.at(version.block)
+        assert scope.parent is not None
+        self.map[op.results[0]] = version.read(self.reverse, op, self.value, scope.indices, scope.parent.frame)
 
     def value(self, old: Value) -> Value:
         known = self.map.get(old)

@@ -28,8 +28,9 @@ from .launches import fill_zero_together, is_shared
 from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS
 from .plan import Planner
-from .recompute import ReverseScope, lookup_all, repeatable
+from .recompute import ReverseScope, lookup_all, sources
 from .sharing import Sharing
+from .snapshots import Snapshots
 from .stability import LOOPS, Stability
 from .sweep import Frame, ReplaySweep, Sweep
 from .tangents import Shadow, Tangents
@@ -48,7 +49,8 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
         self.b, self.activity, self.width, self.strong_zero = builder, activity, width, strong_zero
         self.tangents = Tangents(builder, width)
         self.stability = Stability(activity.function, activity.objects)
-        self.planner = Planner(activity, self.stability)
+        self.snapshots = Snapshots(self.stability)
+        self.planner = Planner(activity, self.stability, self.snapshots)
         self.checkpoints = Checkpoints(self)
         self.adjoint: dict[Value, Value] = {}
         self.sharing = Sharing(activity)
@@ -278,7 +280,7 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
         if loop.block != frame.old and operation(loop.block.owner).name in LOOPS:
             return  # planned with the loop around it
         needed = needed_within(loop, self.activity)
-        self.cut |= taped_values(loop, needed, lambda op: repeatable(self, op, frame))
+        self.cut |= taped_values(loop, needed, lambda op: sources(self, op, frame))
 
     def root(self, sweep: Sweep, block: Block) -> ReverseScope:
         """The reverse scope of the function's own frame, whose reverse sweep goes on at the end of `block`."""

@@ -91,6 +91,10 @@ class Stability:
         """Whether `write` may run after `op` within one run of the function."""
         return self._may_follow(op, write, self._entry)
 
+    def runs_after(self, op: Operation, other: Operation, block: Block) -> bool:
+        """Whether `other` may run after `op` within one run of `block`."""
+        return self._may_follow(op, other, block)
+
     def _may_follow(self, load: Operation, write: Operation, limit: Block) -> bool:
         """Whether `write` may run after `load` within one run of the block `limit`."""
         above = self._ancestors(load)

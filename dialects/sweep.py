@@ -18,7 +18,7 @@ from .augment import Augmenter
 from .builder import Builder, home, is_memref, operation
 from .caches import cache_type, pushed_type
 from .launches import LAUNCH
-from .objects import MemoryObject
+from .objects import MemoryObject, written
 from .plan import Replay
 from .tangents import Shadow
 from .tape import Recorded, Scope
@@ -58,7 +58,19 @@ class Sweep(Augmenter):
         self.frame, self.taped = frame, taped
         self.scopes: dict[Block, Scope] = {}
         self.trip_counts: dict[Operation, Value] = {}
+        #: The copies of ops that write memory, and of ops with regions.
+        self.emitted: dict[Operation, Operation] = {}
         frame.sweep = self
+
+    def operation(self, op: Operation) -> Operation | None:
+        made = super().operation(op)
+        if isinstance(made, Operation) and (op.regions or written(op)):
+            self.emitted[op] = made
+        return made if isinstance(made, Operation) else None
+
+    def holds(self, load: Operation) -> bool:
+        """Whether `load` is run here on the memory itself."""
+        return True
 
     def enter(self, op: Operation, old: Block, new: Block) -> None:
         loop = op if op.name in ("scf.for", "scf.while", LAUNCH) else None
@@ -156,6 +168,9 @@ class ReplaySweep(Sweep):
         #: Where the outer frame's tape is read: the counters of the loops between that frame and here.
         self.indices = list(frame.outer.indices)
 
+    def holds(self, load: Operation) -> bool:
+        return load in self.replay.wanted and load not in self.replay.taped_loads
+
     def reads_tape(self, old: Value) -> bool:
         """Whether the value, of a block nested in the frame, is a load that can be read from the tape of the frame
         around at any time.
@@ -175,9 +190,8 @@ class ReplaySweep(Sweep):
         known = self.shadows.get(old)
         return self.reverse.shadow(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
 
-    def operation(self, op: Operation) -> None:
-        if op in self.replay.wanted:
-            super().operation(op)
+    def operation(self, op: Operation) -> Operation | None:
+        return super().operation(op) if op in self.replay.wanted else None
 
     def block(self, old: Block, into: Block | None = None) -> None:
         loop = operation(old.owner).name in ("scf.for", "scf.while") and old != self.frame.old
@@ -188,7 +202,10 @@ class ReplaySweep(Sweep):
             self.indices.pop()
 
     def copy_memref_load(self, op: Operation) -> None:
-        if op in self.replay.taped_loads:
+        version = self.reverse.snapshots.serving(op, self.frame)
+        if version is not None:
+            self.map[op.results[0]] = version.read(self.reverse, op, self.value, self.indices, self.frame.outer_frame)
+        elif op in self.replay.taped_loads:
             self.map[op.results[0]] = self.reverse.read_outer(op.results[0], self)
         else:
             self.copy_plain(op)

@@ -56,7 +56,8 @@ class Recorded:
     """One taped value: for reading it back, and for `explain` (see reasons.py) what it is of: the primal `value`
     itself, its "shadow", or the "trips" of the while loop that the value is of, in the block of `scope`; or, `value`
     being the call of a function with rules, the "tape" of its augmented primal, or a "copy" of memory that it left; or,
-    `value` being a checkpointed loop, its "snapshot"s, or a "copy" of memory that it starts from.
+    `value` being a checkpointed loop, its "snapshot"s, or a "copy" of memory that it starts from; or, `value` being
+    what a load gives, a "version": a copy of the memory that it and others read (see snapshots).
     """
 
     type: Type
@@ -243,7 +244,9 @@ class Scope:
         static = self.is_static and not is_memref(type_)
         with builder.at(InsertionPoint(self.root), old.location):
             storage = (
-                self._buffer(builder, stored) if static else builder.value("autodiff.init", [], cache_type(stored))
+                buffer(builder, self.ordered(self.trips), stored)
+                if static
+                else builder.value("autodiff.init", [], cache_type(stored))
             )
         with builder.at(_after(new), old.location):
             new = as_stored(builder, new)
@@ -259,15 +262,6 @@ class Scope:
                 builder.op("autodiff.push", [made.runs, storage])
         self.sweep.taped.append(made)
         return made
-
-    def _buffer(self, builder: Builder, element: Type) -> Value:
-        trips = self.ordered(self.trips)
-        sizes = [_constant_trips(t) for t in trips]
-        shape = [ShapedType.get_dynamic_size() if s is None else s for s in sizes]
-        dynamic = [t for t, s in zip(trips, sizes, strict=True) if s is None]
-        with Location.unknown():
-            type_ = MemRefType.get(shape, element)
-        return builder.alloc(type_, dynamic)
 
     def ordered(self, axes: list[Value]) -> list[Value]:
         """The axes in the order in which they are in memory."""
@@ -305,6 +299,16 @@ def _of_this_run(builder: Builder, recorded: Recorded, here: InsertionPoint) -> 
         with builder.at(InsertionPoint.after(launch)):
             builder.op("memref.dealloc", [recorded.popped], [], {"autodiff.free": UnitAttr.get()})
     return recorded.popped
+
+
+def buffer(builder: Builder, sizes: list[Value], element: Type) -> Value:
+    """Memory of these sizes, which are part of its type where they are constants."""
+    known = [_constant_trips(size) for size in sizes]
+    shape = [ShapedType.get_dynamic_size() if n is None else n for n in known]
+    dynamic = [size for size, n in zip(sizes, known, strict=True) if n is None]
+    with Location.unknown():
+        type_ = MemRefType.get(shape, element)
+    return builder.alloc(type_, dynamic)
 
 
 def pop(builder: Builder, recorded: Recorded) -> Value:

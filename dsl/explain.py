@@ -41,6 +41,7 @@ _WHAT = {
     "trips": "the trips of",
     "tape": "the tape of",
     "copy": "memory left by",
+    "version": "a copy of the memory read by",
 }
 
 

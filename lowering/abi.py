@@ -9,13 +9,15 @@ OK, OUT_OF_MEMORY, BAD_EXTENT, DISAGREEMENT = 0, 1, 2, 3
 # blocks to keep for the next call, how many are kept, the kept blocks, and how many threads a launch may use.
 SHARED = "dsl.shared"
 JUMP_KEY, USABLE_SIZE, KEEP_LIMIT, KEPT, BLOCKS = range(5)
-BLOCK_COUNT = 32
+BLOCK_COUNT = 64
 THREADS = BLOCKS + BLOCK_COUNT
 
 
 def symbol(entry: str) -> str:
     """The name that the object exports for the kernel `entry`; no C function is called so, whatever its name."""
     return f"dsl.{entry}"
+
+
 # The C function that host code of grid kernels calls (see nvptx.host), and what the first of its words says.
 DEVICE = "dsl_device"
 LAUNCH_CALL, ALLOC_CALL, FREE_CALL, READ_CALL, WRITE_CALL = range(5)

@@ -105,8 +105,11 @@ def _set_options() -> None:
     """Once a process: LLVM refuses an option that is given twice.
 
     A sum in the program's order is vectorised too: what is added is computed as vectors, and then added one by one.
+    Whether arrays overlap is asked before the innermost loop. Asked before the loop around it, the answer would be yes
+    where that goes backwards, as the loops of derivatives do.
     """
-    llvm().SetCommandLine(b"", b"-force-ordered-reductions")
+    for option in (b"-force-ordered-reductions", b"-hoist-runtime-checks=false"):
+        llvm().SetCommandLine(b"", option)
 
 
 @lru_cache(maxsize=4)

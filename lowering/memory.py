@@ -129,7 +129,7 @@ def _guard_one(alloc: Operation) -> None:
 
 # Blocks from this size on are kept when they are freed: the system gives fresh pages slowly, and a derivative needs the
 # same blocks again in its next call.
-_LARGE = 1 << 20
+_LARGE = 1 << 15
 
 
 def _word(number: int) -> str:

@@ -37,6 +37,15 @@ _OTHER_DIALECT = re.compile(r'"(?!llvm\.|builtin\.module")([a-z_]\w*\.[\w.]+)"\(
 _OPEN_LENGTH = re.compile(r"\bvector<(?:\d+x)*\[[^>]*>|\bvector\.vscale\b")
 # In LLVM IR: a function of the module, which is not to be seen from outside; what `RUNTIME` defines or declares itself.
 _DEFINITION = re.compile(r"^define (?!internal|private|linkonce)", re.M)
+# A choice among arrays. That a loop finds one of two arrays by it, and the other by the opposite choice, LLVM's
+# vectoriser takes for accesses of one array at unknown distances: it must not see where the address comes from.
+_CHOICE = re.compile(
+    r"^  %(\S+) = (select i1 [^\n]*?, (\{ ptr, ptr, i64, \[\d+ x i64\], \[\d+ x i64\] \}) %\S+, \3 [^\s,]+)(.*)$", re.M
+)
+_CHOSEN = r"""  %choice.\1 = \2\4
+  %address.\1 = extractvalue \3 %choice.\1, 1\4
+  %hidden.\1 = call ptr asm "", "=r,0"(ptr %address.\1) nounwind memory(none)\4
+  %\1 = insertvalue \3 %choice.\1, ptr %hidden.\1, 1\4"""
 _ALLOCATOR = re.compile(rf"^declare [^\n]*@(malloc|free|{re.escape(REFUSE)})\([^\n]*\n", re.M)
 # What a floating-point operation in LLVM IR may have as flags for an option.
 _CONTRACTIBLE = re.compile(r"= (fadd|fsub|fmul|fneg) ")
@@ -193,6 +202,7 @@ def _finish(ir: str, entry: str, signature: entries.Signature, options: CpuOptio
         ir = _FAST.sub(r"= \1 reassoc nsz arcp contract afn ", ir)
     elif options.contract:
         ir = _CONTRACTIBLE.sub(r"= \1 contract ", ir)
+    ir = _CHOICE.sub(_CHOSEN, ir)
     ir, pool = grid.runtime(ir)
     allocates = bool(pool) or "@malloc(" in ir or f"@{REFUSE}(" in ir
     if allocates:

@@ -1,0 +1,331 @@
+"""Innermost loops of reverse sweeps, in the form in which LLVM makes vectors of them.
+
+Takes functions whose derivatives have been made and cleaned; leaves them with
+- plain indices, where an index cannot be negative and so does not count from the end;
+- loops that count down counting up instead, where their iterations have nothing to do with each other;
+- sums into neighbouring cells in registers: what a stencil reads at i - 1, i and i + 1 its reverse adds to three cells,
+  and the next iteration adds to two of these again. The loop carries the sums of the cells that it is not done with:
+  each cell is read once and written once, and no iteration waits for memory that the one before has written.
+
+Sums of a cell that an iteration adds to several times may be added up in another order than the loop that counted down
+would have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mlir.ir import BlockArgument, IndexType, InsertionPoint, IntegerAttr, IntegerType, Operation, Value
+
+from .builder import Builder, home, is_memref, operation, operations, walk
+from .copier import Copier, add_block
+from .launches import LAUNCH
+from .objects import Objects, apart
+from .places import NONE, Place, is_counter, wraps
+from .plan import pure
+
+#: So many cells a loop may carry the sums of.
+_MOST = 6
+_SGT = 4
+_PARALLEL = frozenset({LAUNCH, "scf.parallel", "scf.forall"})
+
+
+def settle_reverse_loops(function: Operation) -> None:
+    """Rewrite `function` in place."""
+    _plain_indices(function)
+    loops = [op for op in walk(function) if op.name == "scf.for" and _is_innermost(op) and not _shares(op)]
+    found = [(loop, back) for loop in loops if (back := _counted_down(loop)) is not None]
+    if not found:
+        return
+    objects = Objects(function)
+    for loop, back in found:
+        _Loop(loop, back, objects).settle()
+
+
+def _plain_indices(function: Operation) -> None:
+    for op in [op for op in walk(function) if op.name == "arith.select"]:
+        if wraps(op):
+            place = Place.of_index(op.operands[2])
+            if place is not None and place.offset >= 0:
+                op.results[0].replace_all_uses_with(op.operands[2])
+                _erase_unused(op)
+
+
+def _erase_unused(op: Operation) -> None:
+    """Erase `op`, whose result nobody uses, and what it is computed of, if that is all it is for."""
+    sources = {operation(o.owner) for o in op.operands if not isinstance(o, BlockArgument)}
+    op.erase()
+    for source in sources:
+        if source.name.startswith("arith.") and not any(list(r.uses) for r in source.results):
+            _erase_unused(source)
+
+
+def _is_innermost(loop: Operation) -> bool:
+    return not any(op.regions for op in operations(loop.regions[0].blocks[0]))
+
+
+def _shares(op: Operation) -> bool:
+    """Whether `op` is run by several threads at once."""
+    while op.name != "func.func":
+        op = operation(op.block.owner)
+        if op.name in _PARALLEL:
+            return True
+    return False
+
+
+def _counted_down(loop: Operation) -> Operation | None:
+    """The op that makes the loop's counter count down, which is all that uses it."""
+    users = {operation(use.owner) for use in loop.regions[0].blocks[0].arguments[0].uses}
+    if len(users) != 1:
+        return None
+    (user,) = users
+    return user if user.name == "arith.subi" and is_counter(user.results[0]) else None
+
+
+@dataclass
+class _Access:
+    """A load or store: in the loop its cells are those at `fixed` on all axes but one, on which it goes along, `offset`
+    from the counter.
+    """
+
+    op: Operation
+    memref: Value
+    axis: int
+    offset: int
+    fixed: tuple[Value, ...]
+
+    @staticmethod
+    def of(op: Operation, counter: Value) -> _Access | None:
+        memref, *indices = list(op.operands)[0 if op.name == "memref.load" else 1 :]
+        along: list[tuple[int, int]] = []
+        for k, index in enumerate(indices):
+            place = Place.of_index(index)
+            if place is not None and place.base == counter:
+                along.append((k, place.offset))
+            elif home(index) == op.block and (place is None or place.base != NONE):
+                return None
+        if len(along) != 1:
+            return None
+        ((axis, offset),) = along
+        return _Access(op, memref, axis, offset, tuple(v for k, v in enumerate(indices) if k != axis))
+
+    @property
+    def line(self) -> tuple[object, ...]:
+        """What tells the row of cells that it goes along."""
+        places = [(v, Place.of_index(v)) for v in self.fixed]
+        return self.memref, self.axis, *(v if p is None else (p.base, p.offset) for v, p in places)
+
+    def apart(self, other: _Access) -> bool:
+        """Whether another access of the same memref goes along another row."""
+        if self.axis != other.axis:
+            return False
+        for mine, yours in zip(self.fixed, other.fixed, strict=True):
+            a, b = Place.of_index(mine), Place.of_index(yours)
+            if a is not None and b is not None and a.base == b.base and a.offset != b.offset:
+                return True
+        return False
+
+
+@dataclass
+class _Sums:
+    """The updates of one row of cells: (what is added, how far from the counter), in the order of the program."""
+
+    first: _Access
+    updates: list[tuple[Value, int]] = field(default_factory=list)
+    ops: set[Operation] = field(default_factory=set)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        offsets = [offset for _, offset in self.updates]
+        return min(offsets), max(offsets)
+
+
+class _Loop:
+    def __init__(self, loop: Operation, back: Operation, objects: Objects):
+        self.loop, self.back, self.objects = loop, back, objects
+        self.body = loop.regions[0].blocks[0]
+        self.accesses: list[_Access] = []
+
+    def settle(self) -> None:
+        if not self._collect():
+            return
+        rows: dict[tuple[object, ...], list[_Access]] = {}
+        for access in self.accesses:
+            rows.setdefault(access.line, []).append(access)
+        sums = [s for row in rows.values() if (s := self._sums(row)) is not None]
+        rest = [a for a in self.accesses if not any(a.op in s.ops for s in sums)]
+        upwards = not self.loop.results and all(self._free(a, b) for a in rest for b in rest)
+        if upwards:
+            self.back.results[0].replace_all_uses_with(self.body.arguments[0])
+            self.back.erase()
+        self._order()
+        if sums:
+            self._carry(sums, upwards)
+
+    def _order(self) -> None:
+        """Loads first and stores last, as far as they do not see each other: what LLVM takes over from one iteration to
+        the next is then there before it is used, and nothing stands between.
+        """
+        for k, access in reversed(list(enumerate(self.accesses))):
+            if access.op.name == "memref.store" and all(self._apart(access, a) for a in self.accesses[k + 1 :]):
+                access.op.move_before(operations(self.body)[-1])
+        found = {access.op: access for access in self.accesses}
+        stores: list[_Access] = []
+        late: list[Operation] = []
+        for op in operations(self.body)[:-1]:
+            here = found.get(op)
+            if here is not None and op.name == "memref.store":
+                stores.append(here)
+            waits = any(not isinstance(o, BlockArgument) and operation(o.owner) in late for o in op.operands)
+            early = here is None and all(isinstance(r.type, (IndexType, IntegerType)) for r in op.results)
+            if here is not None and op.name == "memref.load":
+                early = all(self._apart(here, store) for store in stores)
+            if waits or not early:
+                late.append(op)
+            elif late:
+                op.move_before(late[0])
+
+    def _collect(self) -> bool:
+        """All accesses; False if the loop does anything else to memory."""
+        for op in operations(self.body)[:-1]:
+            if op.name in ("memref.load", "memref.store"):
+                access = _Access.of(op, self.back.results[0])
+                if access is None:
+                    return False
+                self.accesses.append(access)
+            elif not pure(op) or any(is_memref(r.type) for r in op.results):
+                return False
+        return True
+
+    def _sums(self, row: list[_Access]) -> _Sums | None:
+        """The row's accesses as sums into several cells, if that is all that the loop does to this memory."""
+        if len(row) % 2:
+            return None
+        found = _Sums(row[0])
+        for load, store in zip(row[::2], row[1::2]):
+            added = _added(load, store)
+            if added is None:
+                return None
+            found.updates.append((added, load.offset))
+            found.ops |= {load.op, operation(store.op.operands[0].owner), store.op}
+        low, high = found.span
+        if low == high or high - low > _MOST:
+            return None
+        others = (a for a in self.accesses if a.op not in found.ops)
+        return found if all(self._apart(row[0], other) for other in others) else None
+
+    def _apart(self, one: _Access, other: _Access) -> bool:
+        if one.memref == other.memref:
+            return one.apart(other)
+        known = all(self._is_known(a.memref) for a in (one, other))
+        return known and apart(one.memref, other.memref, self.body, self.objects)
+
+    def _is_known(self, memref: Value) -> bool:
+        """Whether it is known what a memref may point to. (It is not of one that was read from a stack of memrefs.)"""
+        found = self.objects.of(memref)
+        return bool(found) and all(o.argument is not None or o.allocation is not None for o in found)
+
+    def _free(self, one: _Access, other: _Access) -> bool:
+        """Whether no iteration's `one` has to do with another iteration's `other`."""
+        if one.op.name == "memref.load" and other.op.name == "memref.load":
+            return True
+        return (one.line == other.line and one.offset == other.offset) or self._apart(one, other)
+
+    # sums in registers ---------------------------------------------------------------------------------------------
+    def _carry(self, sums: list[_Sums], upwards: bool) -> None:
+        """Rebuild the loop, for trip counts that are not zero, with what is not done with carried."""
+        b = Builder(InsertionPoint(self.loop), self.loop.location)
+        trips, zero = self.loop.operands[1], self.loop.operands[0]
+        predicate = {"predicate": IntegerAttr.get(IntegerType.get_signless(64), _SGT)}
+        some = b.value("arith.cmpi", [trips, zero], IntegerType.get_signless(1), predicate)
+        inits = list(self.loop.operands)[3:]
+        choice = b.op("scf.if", [some], [r.type for r in self.loop.results], regions=2)
+        with b.at(add_block(choice.regions[0], [], b.loc)):
+            b.op("scf.yield", self._carrying(b, sums, inits, upwards))
+        with b.at(add_block(choice.regions[1], [], b.loc)):
+            b.op("scf.yield", inits)
+        for old, new in zip(self.loop.results, choice.results, strict=True):
+            old.replace_all_uses_with(new)
+        self.loop.erase()
+
+    def _carrying(self, b: Builder, sums: list[_Sums], inits: list[Value], upwards: bool) -> list[Value]:
+        trips, zero, one = self.loop.operands[1], b.index(0), b.index(1)
+        pipes = [_Pipe(s, 1 if upwards else -1) for s in sums]
+        first = zero if upwards else b.integer("subi", trips, one)
+        begun = [b.load(p.memref, p.at(b, first, k)) for p in pipes for k in p.pending]
+        body = b.for_loop(zero, trips, one, [*inits, *begun])
+        arguments = list(body.arguments)
+        copier = _Clone(b)
+        copier.map.update(zip(self.body.arguments, arguments))
+        left = {op for s in sums for op in s.ops}
+        with b.at(body):
+            ops = operations(self.body)
+            for op in ops[:-1]:
+                if op not in left:
+                    copier.operation(op)
+            counter = arguments[0] if upwards else copier.value(self.back.results[0])
+            ends, at = copier.values(ops[-1].operands), 1 + len(inits)
+            for p in pipes:
+                ends += p.step(b, counter, copier, arguments[at : at + len(p.pending)])
+                at += len(p.pending)
+            b.op("scf.yield", ends)
+        results = list(operation(body.owner).results)
+        behind, at = (trips if upwards else b.integer("subi", zero, one)), len(inits)
+        for p in pipes:
+            for k in p.pending:
+                b.store(results[at], p.memref, p.at(b, behind, k))
+                at += 1
+        return results[: len(inits)]
+
+
+class _Pipe:
+    """The cells of one row that the loop is not done with: number k is k cells ahead of the counter, `sign` being the
+    direction in which that goes.
+    """
+
+    def __init__(self, sums: _Sums, sign: int):
+        self.sums, self.sign, self.memref = sums, sign, sums.first.memref
+        ahead = [sign * offset for _, offset in sums.updates]
+        self.low, self.high = min(ahead), max(ahead)
+        self.pending = range(self.low, self.high)
+
+    def at(self, b: Builder, counter: Value, k: int) -> list[Value]:
+        index = b.integer("addi", counter, b.index(self.sign * k)) if k else counter
+        indices = list(self.sums.first.fixed)
+        indices.insert(self.sums.first.axis, index)
+        return indices
+
+    def step(self, b: Builder, counter: Value, copier: Copier, carried: list[Value]) -> list[Value]:
+        """One iteration: takes in the next cell, adds, and lets the last one go. The cell that is taken in comes first,
+        so that what is carried is used only after what takes its place is there.
+        """
+        cells = dict(zip(self.pending, carried, strict=True))
+        for k in range(self.high, self.low - 1, -1):
+            cell = b.load(self.memref, self.at(b, counter, k)) if k == self.high else cells[k]
+            for added, offset in self.sums.updates:
+                if self.sign * offset == k:
+                    cell = b.add(cell, copier.value(added))
+            cells[k] = cell
+        b.store(cells[self.low], self.memref, self.at(b, counter, self.low))
+        return [cells[k + 1] for k in self.pending]
+
+
+class _Clone(Copier):
+    def value(self, old: Value) -> Value:
+        return self.map.get(old, old)
+
+
+def _added(load: _Access, store: _Access) -> Value | None:
+    """What a load and a store of the same cell add to it, and nothing else."""
+    if load.op.name != "memref.load" or store.op.name != "memref.store" or load.offset != store.offset:
+        return None
+    value = store.op.operands[0]
+    if isinstance(value, BlockArgument) or home(value) != load.op.block:
+        return None
+    add = operation(value.owner)
+    found = load.op.results[0]
+    if add.name not in ("arith.addf", "complex.add") or len(list(found.uses)) != 1 or len(list(value.uses)) != 1:
+        return None
+    if found not in list(add.operands):
+        return None
+    return add.operands[1] if add.operands[0] == found else add.operands[0]

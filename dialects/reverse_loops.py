@@ -48,16 +48,7 @@ def _plain_indices(function: Operation) -> None:
             place = Place.of_index(op.operands[2])
             if place is not None and place.offset >= 0:
                 op.results[0].replace_all_uses_with(op.operands[2])
-                _erase_unused(op)
-
-
-def _erase_unused(op: Operation) -> None:
-    """Erase `op`, whose result nobody uses, and what it is computed of, if that is all it is for."""
-    sources = {operation(o.owner) for o in op.operands if not isinstance(o, BlockArgument)}
-    op.erase()
-    for source in sources:
-        if source.name.startswith("arith.") and not any(list(r.uses) for r in source.results):
-            _erase_unused(source)
+                op.erase()
 
 
 def _is_innermost(loop: Operation) -> bool:

@@ -41,6 +41,7 @@ from .unshared import make_updates_plain
 from .upstream import run
 from .winner import keep_winners
 from .within import settle
+from .zeros import drop_zeros
 
 #: After the normal form, which canonicalize would undo.
 NORMAL = "loop-invariant-code-motion,cse"
@@ -109,6 +110,7 @@ def clean(module: Module) -> None:
         for op in walk_functions(module):
             if OVERLAP not in module.operation.attributes:
                 settle_reverse_loops(op)
+            drop_zeros(op)
 
 
 def arrange_lanes(module: Module) -> None:

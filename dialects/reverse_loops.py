@@ -194,7 +194,8 @@ class _Loop:
             return None
         found = _Sums(row[0])
         for load, store in zip(row[::2], row[1::2]):
-            added = _added(load, store)
+            same = load.op.name == "memref.load" and store.op.name == "memref.store" and load.offset == store.offset
+            added = added_by(load.op, store.op) if same else None
             if added is None:
                 return None
             found.updates.append((added, load.offset))
@@ -306,15 +307,12 @@ class _Clone(Copier):
         return self.map.get(old, old)
 
 
-def _added(load: _Access, store: _Access) -> Value | None:
-    """What a load and a store of the same cell add to it, and nothing else."""
-    if load.op.name != "memref.load" or store.op.name != "memref.store" or load.offset != store.offset:
-        return None
-    value = store.op.operands[0]
-    if isinstance(value, BlockArgument) or home(value) != load.op.block:
+def added_by(load: Operation, store: Operation) -> Value | None:
+    """What `store` adds to what `load` of the same cell found there; None if it does something else."""
+    value, found = store.operands[0], load.results[0]
+    if isinstance(value, BlockArgument) or home(value) != load.block or store.block != load.block:
         return None
     add = operation(value.owner)
-    found = load.op.results[0]
     if add.name not in ("arith.addf", "complex.add") or len(list(found.uses)) != 1 or len(list(value.uses)) != 1:
         return None
     if found not in list(add.operands):

@@ -4,7 +4,7 @@ The shadow of an array that an iteration fills anew is zeroed, added to, and zer
 as any shadow is. Takes a function with settled reverse loops; in it, of memory of one axis that lives in one block,
 - zeros that are written behind all that reads those cells are not written;
 - where all of the memory is zero and a loop then adds to each cell once, it writes in place of adding, and only cells
-  that it does not reach are made zero.
+  that it does not reach are made zero; so also where the loop just writes.
 """
 
 from __future__ import annotations
@@ -122,27 +122,29 @@ class _Scratch:
         return step.trips is not None and step.offset == 0 and Place.of(step.trips).reaches(self._size())
 
     def _write_first(self, before: _Step, after: _Step) -> None:
-        """Let `after`, if it adds to each of its cells once, write instead, and make zero what it does not reach."""
-        if not after.is_known or len(after.loads) != 1 or len(after.stores) != 1 or after.trips is None:
+        """Let `after`, if it adds to each of its cells once, write instead, and make zero what it does not reach. So
+        also where it writes as it is.
+        """
+        if not after.is_known or after.trips is None or len(after.stores) != 1 or len(after.loads) > 1:
             return
-        load, store = after.loads[0], after.stores[0]
-        added = added_by(load, store)
-        if added is None:
-            return
+        store = after.stores[0]
+        if after.loads:
+            load = after.loads.pop()
+            added = added_by(load, store)
+            if added is None:
+                after.loads.append(load)
+                return
+            add = operation(store.operands[0].owner)
+            store.operands[0] = added
+            add.erase()
+            load.erase()
         b = Builder(InsertionPoint(after.op), after.op.location)
-        size = self._size()
-        reached = Place.of(after.trips).after(after.offset)
         extent = b.dim(self.memory, 0)
         if after.offset:
             self._fill(b, b.index(0), b.integer("minsi", b.index(after.offset), extent))
-        if not reached.reaches(size):
+        if not Place.of(after.trips).after(after.offset).reaches(self._size()):
             trips = b.integer("maxsi", after.trips, b.index(0))
             self._fill(b, b.integer("addi", trips, b.index(after.offset)), extent)
-        add = operation(store.operands[0].owner)
-        store.operands[0] = added
-        add.erase()
-        load.erase()
-        after.loads.clear()
         before.stores.pop().erase()
 
     def _fill(self, b: Builder, first: Value, end: Value) -> None:

@@ -127,7 +127,9 @@ class Unit:
 
     # --- functions
 
-    def specialise(self, kernel: Kernel, arg_types: tuple[types.Type, ...], loc: Loc, device: bool) -> Function | None:
+    def specialise(
+        self, kernel: Kernel, arg_types: tuple[types.Type, ...], loc: Loc, device: bool
+    ) -> Function | None:
         """The function of a kernel for these types, made when first asked for; None where it has to be inlined.
         `device` says whether a thread of a grid runs it.
         """

@@ -188,7 +188,9 @@ def _polynomial(c: np.ndarray, x: float) -> Numbers:
 
 ARRAY = (
     Case("sum of squares", "Array AD", sum_of_squares, lambda s: (array(s),), _gradient, lambda A: {"reverse": 2 * A}),
-    Case("a random polynomial", "Array AD", horner, lambda s: (array(s), between(s, -1.0, 1.0)), _horner, _polynomial),
+    Case(
+        "a random polynomial", "Array AD", horner, lambda s: (array(s), between(s, -1.0, 1.0)), _horner, _polynomial
+    ),
     Case(
         "the same in two calls",
         "Array AD",

@@ -217,7 +217,12 @@ def _argument(kernel: Kernel, index: int, given: Any) -> Argument:
             held = given.dval if type(given) in BATCHES else (given.dval,)  # type: ignore[attr-defined]
             shadows = tuple(shadow.value if isinstance(shadow, Ref) else shadow for shadow in held)
         return Argument(name, type(given), given.val, [vector(shadow) for shadow in shadows])
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], type) and issubclass(given[1], Annotation):
+    if (
+        isinstance(given, tuple)
+        and len(given) == 2
+        and isinstance(given[1], type)
+        and issubclass(given[1], Annotation)
+    ):
         return Argument(name, given[1], given[0], [])
     raise ArgumentError(
         f"argument {index} (`{name}`) of the test is {given!r}",

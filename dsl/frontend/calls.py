@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from mlir import ir
 
 from .. import errors, types
-from ..annotations import Annotation
+from ..annotations import Annotation, Const
 from ..foreign import Foreign
 from ..functions import checkpointed
+from ..grids import host_of
 from ..syntax import nodes
-from . import arrays, casts, derivatives, foreign, mathlib, parallel, scalars
+from . import arrays, casts, constants, derivatives, foreign, mathlib, parallel, scalars
 from .derivatives import AnnotatedValue
-from .launches import Launches
+from .launches import Launched, Launches
 from .scope import ObjectValue, StructValue
 from .structs import spelling
 from .values import TupleValue, Value, constant
@@ -66,8 +67,29 @@ class Calls(Launches):
         callee = self.evaluate(function)
         if not callee.known or not isinstance(callee.type, types.Literal):
             raise self.b.error(f"`{spelling(function)}` is {self.type_of(callee)}, which cannot be called")
+        if derivatives.is_autodiff(callee.const) and len(node.args) > 1:
+            launched = self.launched(node.args[1])
+            if launched is not None:
+                return self._of_grid(callee.const, launched, node)
         args, kwargs = self._arguments(node)
         return self.call_function(callee.const, args, kwargs)
+
+    def _of_grid(self, autodiff: Any, launched: Launched, node: nodes.Call) -> Value:
+        """The derivative of `k[blocks, threads]`: of host code that launches, with the extents as constants."""
+        mode, _, *others = node.args
+        args, kwargs = self._arguments(nodes.Call(node.func, [mode, *others], node.keywords, loc=node.loc))
+        extents = [*launched.blocks, *launched.threads]
+        ones = tuple(extent.known and extent.const == 1 for extent in extents)
+        host = constants.literal(self.b, host_of(launched.kernel, ones))
+        rest = [AnnotatedValue(Const, extent, ()) for extent, one in zip(extents, ones) if not one]
+        with self.b.at(node.loc):
+            result = self.call_function(autodiff, [args[0], host, *args[1:], *rest], kwargs)
+        if not args[0].const.reverse or not isinstance(result, TupleValue):
+            return result
+        *value, gradients = result.elements
+        own = self.parts(gradients)
+        assert own is not None
+        return TupleValue((*value, TupleValue(tuple(own[: len(own) - len(rest)]))))
 
     def _arguments(self, node: nodes.Call) -> tuple[list[Value], dict[str, Value]]:
         nodes_ = [*node.args, *(k.value for k in node.keywords)]
@@ -146,7 +168,7 @@ class Calls(Launches):
             return self._within(args, kwargs)
         if isinstance(function, type) and issubclass(function, Annotation):
             return self.annotate(function, args, kwargs)
-        if getattr(function, "__name__", "") in derivatives.NAMES and _home(function) == "dsl":
+        if derivatives.is_autodiff(function):
             return self.differentiate(args, kwargs)
         row = mathlib.find(function)
         if row is not None:

@@ -26,7 +26,7 @@ from .scope import StructValue
 from .structs import Structs
 from .values import Builder, TupleValue, Value, constant
 
-NAMES = ("autodiff", "autodiff_deferred")
+_NAMES = ("autodiff", "autodiff_deferred")
 
 
 class _Annotated:
@@ -47,6 +47,12 @@ class AnnotatedValue(Value):
     def __init__(self, cls: type[Annotation], value: Value, shadows: tuple[Value, ...]) -> None:
         super().__init__(types.Literal(_Annotated(cls)))
         self.cls, self.value, self.shadows = cls, value, shadows
+
+
+def is_autodiff(function: Any) -> bool:
+    """Whether a function is `dsl.autodiff`, by one of its names."""
+    home = (getattr(function, "__module__", None) or "").partition(".")[0]
+    return getattr(function, "__name__", "") in _NAMES and home == "dsl"
 
 
 def refuse_annotations(b: Builder, emitter: Structs, value: Value) -> None:
@@ -416,4 +422,4 @@ _FORMS: dict[Any, str] = {
     cls: f"{cls.__name__}(x, (dx1, dx2))" if cls in BATCHES else f"{cls.__name__}(x, dx)" for cls in SHADOWED
 }  # fmt: skip
 
-__all__ = ["NAMES", "AnnotatedValue", "Derivatives"]
+__all__ = ["AnnotatedValue", "Derivatives", "is_autodiff"]

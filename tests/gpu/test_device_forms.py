@@ -80,6 +80,35 @@ def test_derivatives_of_derivatives(mode):
     derivative(mode, along, Const, *(moving(n(6)) for _ in range(4)))
 
 
+@dsl.kernel
+def scaled(y, x, a):
+    i = dsl.grid(1)
+    if i < len(x):
+        y[i] = a * x[i] ** 3 * x[(i + 1) % len(x)]
+
+
+@dsl.kernel
+def of_grid(y, dy, x, dx, blocks):
+    ((_, _, da),) = autodiff(Reverse, scaled[blocks, 32], Const, Duplicated(y, dy), Duplicated(x, dx), Active(2.0))
+    return da
+
+
+@dsl.kernel
+def of_threads(y, dy, x, dx):
+    autodiff(Forward, scaled.forall(len(x)), Const, Duplicated(y, dy), Duplicated(x, dx), Const(2.0))
+
+
+def test_derivatives_of_grids_in_host_code():
+    y, dy, x, dx = n(4, 6)
+    here, there = [v.copy() for v in (y, dy, x, dx)], [v.copy() for v in (y, dy, x, dx)]
+    found = of_grid(*here, 1)
+    shadows = Duplicated(there[0], there[1]), Duplicated(there[2], there[3]), Active(2.0)
+    assert autodiff(Reverse, scaled[1, 32], Const, *shadows) == ((None, None, found),)
+    assert all(map(np.array_equal, here, there))
+    derivative(Forward, of_grid, Duplicated, *(moving(n(6)) for _ in range(4)), Const(1))
+    derivative(Reverse, of_threads, Const, *(moving(n(6)) for _ in range(4)))
+
+
 @dataclass
 class Weights:
     w: np.ndarray

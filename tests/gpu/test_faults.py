@@ -29,7 +29,7 @@ def lost_updates(x, out):
 @dsl.kernel
 def half_at_the_barrier(x):
     t = dsl.thread_idx.x
-    if t < 16:
+    if x[t] < 16:  # what can be seen to differ between threads is refused when it is compiled
         dsl.syncthreads()
     x[t] = t
 
@@ -50,7 +50,7 @@ def nothing_there_yet(x):
         (past_the_end, (np.ones(64), np.ones(64)), "out of bounds", "y[i] = x[i + 1]"),
         (no_barrier, (np.ones(64),), "race", "x[t] = s[63 - t]"),
         (lost_updates, (np.ones(64), np.zeros(1)), "race", "out[0] += x[dsl.grid(1)]"),
-        (half_at_the_barrier, (np.ones(64),), "barrier", "dsl.syncthreads()"),
+        (half_at_the_barrier, (np.arange(64.0),), "barrier", "dsl.syncthreads()"),
         (nothing_there_yet, (np.ones(64),), "uninitialised", "x[t] = s[t]"),
     ],
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowering.abi import ALLOC_CALL, LAUNCH_CALL, READ_CALL, WRITE_CALL
+from lowering.abi import ALLOC_CALL, FAILED, LAUNCH_CALL, READ_CALL, WRITE_CALL
 
 from .device_memory import Memory, array_over, copy_of
 from .placed import Home
@@ -127,9 +127,7 @@ class Run:
         return address
 
     def asked(self, words: Any) -> int:
-        """What host code asks for; after a failure nothing more is done."""
-        if self.failure is not None:
-            return 0
+        """What host code asks for. It ends where that fails."""
         try:
             kind = words[0]
             if kind == LAUNCH_CALL:
@@ -149,6 +147,7 @@ class Run:
                 self.driver.free(words[1], self.stream)
         except BaseException as error:
             self.failure = error
+            words[0] = FAILED
         return 0
 
     def launch(self, words: Any) -> None:

@@ -21,3 +21,4 @@ def symbol(entry: str) -> str:
 # The C function that host code of grid kernels calls (see nvptx.host), and what the first of its words says.
 DEVICE = "dsl_device"
 LAUNCH_CALL, ALLOC_CALL, FREE_CALL, READ_CALL, WRITE_CALL = range(5)
+FAILED = -1

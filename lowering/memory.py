@@ -82,6 +82,12 @@ def guard(module: Module, text: str) -> None:
         return
     for op in found:
         _guard_one(op)
+    if f"@{REFUSE}(" not in text:
+        declare_refuse(module)
+
+
+def declare_refuse(module: Module) -> None:
+    """Declare the function that ends the call."""
     attributes = {
         "sym_name": StringAttr.get(REFUSE),
         "function_type": TypeAttr.get(FunctionType.get([], [])),

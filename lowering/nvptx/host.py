@@ -8,6 +8,8 @@
     READ    address, bytes                                            → the bits of a number
     WRITE   address, bytes, the bits of a number                      → 0
 
+Where that fails it puts `FAILED` in place of the first word, and the host code ends there.
+
 Takes a module after `device.outline`; leaves one for the CPU.
 """
 
@@ -37,19 +39,22 @@ from mlir.ir import (
 )
 
 from ..abi import ALLOC_CALL as ALLOC
-from ..abi import DEVICE, FREE_CALL, LAUNCH_CALL, READ_CALL, WRITE_CALL
+from ..abi import DEVICE, FAILED, FREE_CALL, LAUNCH_CALL, READ_CALL, WRITE_CALL
 from ..grid.emit import Emitter, home, operations, plain
 from ..manual import FREE, KEEP
-from ..memory import element_bytes
+from ..memory import REFUSE, declare_refuse, element_bytes
 from ..pointers import ATTRIBUTE
 from .arrays import Arrays
 from .device import Kernel
 from .parameters import values
 
+_EQ = 0
+
 
 def call_device(module: Module, arrays: Arrays, kernels: dict[str, Kernel]) -> list[list[int]]:
     """Rewrite; returns for each kernel, in order, which of its arguments are the host's error cell."""
     _declare(module)
+    declare_refuse(module)
     order = {name: number for number, name in enumerate(kernels)}
     cells: list[list[int]] = [[] for _ in kernels]
     # What is to be done is found first: the classes know nothing of values that come in place of others.
@@ -134,7 +139,14 @@ def _ask(op: Operation, e: Emitter, words: list[Value]) -> Value:
         e.op("memref.store", [word, buffer, e.integer(number)])
     array = e.value("memref.cast", [buffer], Type.parse("memref<?xi64>"))
     callee = {"callee": FlatSymbolRefAttr.get(DEVICE)}
-    return e.value("func.call", [array], IntegerType.get_signless(64), callee)
+    word = IntegerType.get_signless(64)
+    answer = e.value("func.call", [array], word, callee)
+    first = e.value("memref.load", [buffer, e.integer(0)], word)
+    failed = e.op("scf.if", [e.compare(_EQ, first, e.integer(FAILED, word))], regions=2)
+    with e.at(failed.regions[0].blocks.append()):
+        e.call(REFUSE, [])
+        e.op("scf.yield")
+    return answer
 
 
 def _words(e: Emitter, *numbers: int) -> list[Value]:

@@ -185,3 +185,22 @@ def linear(a, b):
 def test_what_runs_on_the_host_only():
     with pytest.raises(dsl.errors.CompileError, match=r"LAPACK's lu runs on the host(.|\n)*np.linalg.solve"):
         linear(sim.asarray(np.eye(3)), sim.asarray(n(3)))
+
+
+@dsl.kernel
+def broken(x):
+    i = dsl.grid(1)
+    x[i] = x[i + 1] + 1
+
+
+@dsl.kernel
+def until(x):
+    while x[0] < 1e9:  # and longer than anybody waits, were the failure of the launch passed over
+        broken[1, 32](x)
+
+
+def test_a_launch_that_fails_ends_the_host_code():
+    x = sim.asarray(np.zeros(32))
+    with pytest.raises(sim.Fault, match="out of bounds"):
+        until(x)
+    same(several, n(5))  # and the next call runs

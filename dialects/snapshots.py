@@ -33,6 +33,7 @@ from mlir.ir import (
 )
 
 from .builder import ancestor_in, home, is_memref, operation, walk
+from .launches import DEVICE, around
 from .objects import ALLOCATIONS, apart, reaches, written
 from .places import NONE, Place, known
 from .stability import Stability
@@ -231,8 +232,12 @@ class Snapshots:
         return found
 
     def _candidate(self, load: Operation, loop: Operation, frame: Frame) -> Candidate | None:
-        """The load with the outermost iteration in which it reads a version that is known."""
+        """The load with the outermost iteration in which it reads a version that is known. (Of what a thread reads, its
+        own writes tell no version: other threads write too.)
+        """
         sweep = frame.sweep
+        if around(load) is not None or DEVICE in self.stability.function.attributes:
+            return None
         if load.block not in sweep.scopes or not sweep.holds(load):
             return None
         loops: list[Operation] = []

@@ -94,8 +94,8 @@ class Forms:
                 return self._argument(value.arg_number)
             if owner.name != "scf.for" or value.arg_number != 0:
                 return None
-            bound = self.of(owner.operands[1])
-            if bound is not None and not varying(bound):
+            bound = self._bound(owner.operands[1])
+            if bound is not None:
                 self._ranges["loop", value] = bound
             return {(("loop", value),): 1}
         op = operation(value.owner)
@@ -112,6 +112,16 @@ class Forms:
         if number < 6:
             return {(("bid" if number < 3 else "tid", number % 3),): 1}
         return self.of(extents(self.region)[number - 6]) if number < 12 else None
+
+    def _bound(self, value: Value) -> Form | None:
+        """A form that a loop's bound is at most, the same for all threads."""
+        form = self.of(value)
+        if form is not None and not varying(form):
+            return form
+        op = None if isinstance(value, BlockArgument) else operation(value.owner)
+        if op is not None and op.name in ("arith.minsi", "arith.minui"):
+            return next((b for b in map(self._bound, op.operands) if b is not None), None)
+        return None
 
     def _outside(self, value: Value) -> Form:
         """What comes from outside is the same for all threads; casts are looked through."""

@@ -17,6 +17,7 @@ from mlir.ir import (
     Attribute,
     Block,
     BlockArgument,
+    DenseI32ArrayAttr,
     FlatSymbolRefAttr,
     IndexType,
     InsertionPoint,
@@ -222,11 +223,12 @@ def equal(b: Builder, x: Value, y: Value) -> Value:
     return b.value("arith.cmpi", [x, y], IntegerType.get_signless(1), {"predicate": code})
 
 
-def add_launch(b: Builder, sizes: list[Value], like: Operation) -> tuple[Operation, Block]:
-    """A launch of these extents with the attributes of another; its body is to be filled and ended by
+def add_launch(b: Builder, sizes: list[Value], like: Operation | None = None) -> tuple[Operation, Block]:
+    """A launch of these extents, with the attributes of another; its body is to be filled and ended by
     gpu.terminator.
     """
-    new = b.op(LAUNCH, sizes, [], attributes_of(like), regions=1)
+    segments = {"operandSegmentSizes": DenseI32ArrayAttr.get([0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0])}
+    new = b.op(LAUNCH, sizes, [], segments if like is None else attributes_of(like), regions=1)
     block = add_block(new.regions[0], [IndexType.get()] * 12, b.loc)
     return new, block
 

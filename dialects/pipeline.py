@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlir.ir import Context, Location, Module, Operation, StringAttr, UnitAttr
+from mlir.ir import Context, InsertionPoint, Location, Module, Operation, StringAttr, SymbolTable, UnitAttr
 
 from . import dialect
 from .block_extremes import settle_extremes
@@ -21,7 +21,7 @@ from .custom.effects import mark_calls
 from .custom.marks import functions, is_custom, release, rule_names
 from .custom.resolve import Rules, RuleSource
 from .dead_code import remove_dead_code
-from .errors import refuse
+from .errors import DerivativeError, refuse
 from .expand import derivative
 from .findings import Addition, LoopPlan, Taped
 from .forwarding import forward_values
@@ -131,8 +131,28 @@ def arrange_lanes(module: Module) -> None:
 
 
 def _expand(module: Module, declaration: Operation, request: Request, rules: RuleSource | None = None) -> Expansion:
+    """The derivative with parallel loops as launches; if something in them is refused of threads, in order."""
+    if not any(op.name == "scf.parallel" for op in walk(module.operation)):
+        return _expand_as(module, declaration, request, rules, False)
+    name, spare = symbol(declaration), declaration.clone(InsertionPoint(declaration))
+    SymbolTable.set_symbol_name(operation(spare), f"{name}.spare")
+    try:
+        made = _expand_as(module, declaration, request, rules, True)
+    except DerivativeError:
+        for op in _functions(module):
+            if symbol(op) in (name, f"{name}.normal"):
+                op.erase()
+        SymbolTable.set_symbol_name(operation(spare), name)
+        return _expand_as(module, operation(spare), request, rules, False)
+    operation(spare).erase()
+    return made
+
+
+def _expand_as(
+    module: Module, declaration: Operation, request: Request, rules: RuleSource | None, parallel: bool
+) -> Expansion:
     name = symbol(declaration)
-    normal = differentiated_form(module, declaration, request.callee, f"{name}.normal", request.overlapping())
+    normal = differentiated_form(module, declaration, request.callee, f"{name}.normal", request.overlapping(), parallel)
     if request.mode == "reverse":
         settle_checkpoints(normal)
     found = derivative(declaration, request, normal, Rules(module, rules))
@@ -152,7 +172,12 @@ def _expand(module: Module, declaration: Operation, request: Request, rules: Rul
 
 
 def differentiated_form(
-    module: Module, at: Operation, function: str, name: str, overlapping: list[list[int]] | None = None
+    module: Module,
+    at: Operation,
+    function: str,
+    name: str,
+    overlapping: list[list[int]] | None = None,
+    parallel: bool = True,
 ) -> Operation:
     """What is differentiated for a derivative of @function, added to the (prepared) module as @name: its normal form,
     or, if it has rules of its own, a call of it.
@@ -162,16 +187,21 @@ def differentiated_form(
             made = one_call(module, op, name)
             mark_calls(module)
             return made
-    return normal_form(module, at, function, name, overlapping)
+    return normal_form(module, at, function, name, overlapping, parallel)
 
 
 def normal_form(
-    module: Module, at: Operation, function: str, name: str, overlapping: list[list[int]] | None = None
+    module: Module,
+    at: Operation,
+    function: str,
+    name: str,
+    overlapping: list[list[int]] | None = None,
+    parallel: bool = True,
 ) -> Operation:
     """The function's normal form, added to the (prepared) module as @name; `at` is where an error points. The
-    arguments of each of the groups `overlapping` may overlap.
+    arguments of each of the groups `overlapping` may overlap; without `parallel`, parallel loops run in order.
     """
-    normalise(module, _function(module, at, function), name)
+    normalise(module, _function(module, at, function), name, parallel)
     if overlapping:
         mark_overlapping(_function(module, at, name), overlapping)
     settle(_function(module, at, name), inside=True)

@@ -5,7 +5,8 @@ Leaves a private copy in which
 - every scf.for runs from 0 by 1 over `index`, its upper bound being the trip count (never negative), and carries no
   arrays that it only passes around (see rotation);
 - every scf.while has an empty `before` region: `before` only forwards its arguments, the first being the condition;
-- scf.parallel, scf.index_switch and scf.execute_region have become loops, branches and straight code;
+- scf.parallel has become a launch (see parallel_forms), scf.index_switch and scf.execute_region branches and straight
+  code;
 - calls are inlined, but those of functions with rules of their own (see custom);
 - local memory is memref.alloc without dealloc: where memory ends is decided again after differentiation;
 - vectors that are read from and written to memory, and outside of launches atomics, are loads and stores (see
@@ -38,12 +39,15 @@ from .custom.marks import is_custom
 from .errors import refuse
 from .launches import DEVICE, device_functions
 from .memory_forms import MemoryForms
+from .parallel_forms import ParallelForms
 from .rotation import Rotation, cycles
 from .vector_forms import VectorForms
 
 
-def normalise(module: Module, function: Operation, name: str) -> Operation:
-    """The copy of `function` in normal form, added to `module` as private @name, with the calls in it inlined."""
+def normalise(module: Module, function: Operation, name: str, parallel: bool = True) -> Operation:
+    """The copy of `function` in normal form, added to `module` as private @name, with the calls in it inlined. Without
+    `parallel`, parallel loops become loops and not launches.
+    """
     blocks = list(function.regions[0].blocks)
     if len(blocks) != 1:
         raise refuse(function, "unstructured control flow is left in the function", "run lift-cf-to-scf first")
@@ -57,6 +61,7 @@ def normalise(module: Module, function: Operation, name: str) -> Operation:
     old = blocks[0]
     block = new.regions[0].blocks.append(*[a.type for a in old.arguments], arg_locs=[a.location for a in old.arguments])
     copier = Normaliser(builder, module)
+    copier.parallel = parallel
     copier.calls.append(function)
     copier.device = symbol(function) in device_functions(module)
     if copier.device:
@@ -90,7 +95,7 @@ def one_call(module: Module, function: Operation, name: str) -> Operation:
     return new
 
 
-class Normaliser(VectorForms, MemoryForms):
+class Normaliser(VectorForms, MemoryForms, ParallelForms):
     def __init__(self, builder: Builder, module: Module):
         super().__init__(builder)
         functions = [op for op in map(operation, module.body.operations) if op.name == "func.func"]
@@ -122,7 +127,7 @@ class Normaliser(VectorForms, MemoryForms):
         unsigned = "unsignedCmp" in op.attributes
         old = op.regions[0].blocks[0]
         plain = isinstance(lower.type, IndexType) and _constant(lower) == 0 and _constant(step) == 1
-        trips = upper if plain and not unsigned else self._trips(lower, upper, step, unsigned)
+        trips = upper if plain and not unsigned else self.trips(lower, upper, step, unsigned)
         zero, one = self.b.index(0), self.b.index(1)
         if _constant(trips) is None:
             trips = self.b.integer("maxsi", trips, zero)
@@ -132,14 +137,14 @@ class Normaliser(VectorForms, MemoryForms):
         body = self.b.for_loop(zero, trips, one, pick(inits, kept))
         with self.b.at(body):
             counter = body.arguments[0]
-            self.map[old.arguments[0]] = counter if plain else self._induction(counter, lower, step)
+            self.map[old.arguments[0]] = counter if plain else self.induction(counter, lower, step)
             self.map.update(zip(pick(list(old.arguments)[1:], kept), list(body.arguments)[1:], strict=True))
             self.map.update({old.arguments[1 + j]: memref for j, memref in rotation.at(counter).items()})
             self._body(old, kept)
         self.map.update(zip(pick(list(op.results), kept), operation(body.owner).results, strict=True))
         self.map.update({op.results[j]: memref for j, memref in rotation.at(trips).items()})
 
-    def _trips(self, lower: Value, upper: Value, step: Value, unsigned: bool = False) -> Value:
+    def trips(self, lower: Value, upper: Value, step: Value, unsigned: bool = False) -> Value:
         """How often the loop runs; computed over `index`, since the span of 8-bit bounds need not fit 8 bits."""
         cast = "arith.index_castui" if unsigned else "arith.index_cast"
         if not isinstance(lower.type, IndexType):
@@ -149,7 +154,7 @@ class Normaliser(VectorForms, MemoryForms):
         span = self.b.integer("subi", upper, lower)
         return span if _constant(step) == 1 else self.b.integer("ceildivui" if unsigned else "ceildivsi", span, step)
 
-    def _induction(self, counter: Value, lower: Value, step: Value) -> Value:
+    def induction(self, counter: Value, lower: Value, step: Value) -> Value:
         if not isinstance(lower.type, IndexType):
             counter = self.b.value("arith.index_cast", [counter], lower.type)
         if _constant(step) != 1:
@@ -182,38 +187,6 @@ class Normaliser(VectorForms, MemoryForms):
             self.block(after)
             self.b.op("scf.yield", evaluate(self.values(operations(after)[-1].operands)))
         self.map.update(zip(op.results, list(loop.results)[1:], strict=True))
-
-    def copy_scf_parallel(self, op: Operation) -> None:
-        """A nest of scf.for that carries the reductions: the sequential order is one of those allowed."""
-        old = op.regions[0].blocks[0]
-        rank = len(old.arguments)
-        bounds = self.values(op.operands)
-        inits = bounds[3 * rank :]
-        reduce = operations(old)[-1]
-
-        def nest(axis: int, carried: list[Value]) -> list[Value]:
-            if axis == rank:
-                self.block(old)
-                return [self._combine(reduce, i, carried[i]) for i in range(len(carried))]
-            lower, upper, step = bounds[axis], bounds[rank + axis], bounds[2 * rank + axis]
-            zero, one = self.b.index(0), self.b.index(1)
-            trips = self.b.integer("maxsi", self._trips(lower, upper, step), zero)
-            body = self.b.for_loop(zero, trips, one, carried)
-            with self.b.at(body):
-                self.map[old.arguments[axis]] = self._induction(body.arguments[0], lower, step)
-                self.b.op("scf.yield", nest(axis + 1, list(body.arguments)[1:]))
-            return list(operation(body.owner).results)
-
-        self.map.update(zip(op.results, nest(0, inits), strict=True))
-
-    def _combine(self, reduce: Operation, i: int, accumulated: Value) -> Value:
-        block = reduce.regions[i].blocks[0]
-        self.map[block.arguments[0]] = accumulated
-        self.map[block.arguments[1]] = self.value(reduce.operands[i])
-        ops = operations(block)
-        for inner in ops[:-1]:
-            self.operation(inner)
-        return self.value(ops[-1].operands[0])
 
     def copy_scf_forall(self, op: Operation) -> None:
         raise refuse(op, "scf.forall has no derivative here", "run scf-forall-to-parallel first")

@@ -134,14 +134,21 @@ class Scope:
         self.counters.append(number_in_grid(b, sizes))
 
     def _trips(self, loop: Operation) -> Value | None:
-        """The trip count of `loop` as a value known before the frame's outermost loop."""
-        if loop.name != "scf.for":
-            return None
-        bound = loop.operands[1]
+        """The trip count of `loop`, or what it is at most, as a value known before the frame's outermost loop."""
+        return self._count(loop.operands[1]) if loop.name == "scf.for" else None
+
+    def _count(self, bound: Value) -> Value | None:
         owner = home(bound)
-        if owner in self.sweep.scopes or owner == self.old:
-            return self._most(bound) if self.launch is None else self._known_before(bound)
-        return self.sweep.value(bound)
+        if owner not in self.sweep.scopes and owner != self.old:
+            return self.sweep.value(bound)
+        if self.launch is None:
+            return self._most(bound)
+        known = self._known_before(bound)
+        if known is None and not isinstance(bound, BlockArgument):
+            op = operation(bound.owner)
+            if op.name == "arith.minsi":  # the last thread may have fewer than the others
+                return next((n for n in map(self._count, op.operands) if n is not None), None)
+        return known
 
     def _most(self, bound: Value) -> Value | None:
         """The most that a trip count comes to which is computed of the extents of arrays that are there before, but

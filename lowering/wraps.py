@@ -27,6 +27,7 @@ from mlir.ir import (
 
 # What is written twice must not be much.
 _MOST = 300
+_NESTED = ("scf.for", "scf.while", "scf.parallel", "gpu.")
 _CASTS = ("arith.index_cast", "arith.extsi")
 _SLT, _SGE = 2, 5
 
@@ -45,7 +46,7 @@ def settle_wraps(module: Module, text: str) -> None:
     module.operation.walk(visit)
     for loop in loops:
         inside = _inside(loop)
-        if len(inside) <= _MOST and not any(op.name.startswith(("scf.for", "scf.while", "gpu.")) for op in inside):
+        if len(inside) <= _MOST and not any(op.name.startswith(_NESTED) for op in inside):
             _settle(loop, inside)
 
 

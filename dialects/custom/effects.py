@@ -146,7 +146,7 @@ class _Marker:
 
     def _seen(self, name: str, function: Operation) -> dict[str, list[int]]:
         """What the body does with its arguments."""
-        normal = normalise(self.module, function, f"{name}.effects")
+        normal = normalise(self.module, function, f"{name}.effects", parallel=False)
         objects = Objects(normal)
         written = [o.argument for o in objects.all if o.argument is not None and o.writers]
         read = {

@@ -46,9 +46,8 @@ def lower(module: Module, text: str, check: bool, distinct_arrays: bool) -> list
             )
         _remove_kernels(module)
     if "scf.parallel" in text:
-        for loop in [op for op in walk(module.operation) if op.name == "scf.parallel"]:
-            if not _inside_parallel(loop):
-                made.append(lower_parallel(module, loop, next(numbers)))
+        loops = [op for op in walk(module.operation) if op.name == "scf.parallel" and not _inside_parallel(op)]
+        made += [lower_parallel(module, loop, next(numbers)) for loop in loops]
     return made
 
 

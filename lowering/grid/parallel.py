@@ -29,15 +29,16 @@ def lower_parallel(module: Module, loop: Operation, number: int) -> Part:
     index = IndexType.get()
     trips = [_trips(e, bounds[k], bounds[rank + k], bounds[2 * rank + k]) for k in range(rank)]
     total = e.product(trips)
-    pieces = total
+    pieces = size = total
     if inits:
-        pieces = e.value("arith.minui", [total, e.integer(CHUNKS)], index)
+        size = e.value("arith.ceildivui", [total, e.integer(CHUNKS)], index)
+        size = e.value("arith.maxui", [size, e.integer(1)], index)
+        pieces = e.value("arith.ceildivui", [total, size], index)
     partial = [e.alloc(init.type, [pieces]) for init in inits]
-    handed = [*given, *trips, total, pieces, *partial]
+    handed = [*given, *trips, total, size, *partial]
     work = e.integer(sum(10 ** int(plain(op.parent) != loop) for op in walk(loop)))
     if inits:
-        share = e.value("arith.ceildivui", [total, e.value("arith.maxui", [pieces, e.integer(1)], index)], index)
-        work = e.value("arith.muli", [work, share], index)
+        work = e.value("arith.muli", [work, size], index)
     ordered = e.integer(int(bool(seen_order(loop))))
 
     f = Emitter(InsertionPoint(module.body), loop.location)
@@ -91,13 +92,11 @@ class _Iteration:
             copy.operation(op)
         return copy, [copy.map.get(v, v) for v in self.end.operands]
 
-    def piece(self, piece: Value, total: Value, pieces: Value, partial: list[Value]) -> None:
+    def piece(self, piece: Value, total: Value, size: Value, partial: list[Value]) -> None:
         """The iterations of one piece: its reductions begin with what the first iteration gives."""
         e = self.e
-        begin, end = (
-            e.value("arith.divui", [e.value("arith.muli", [p, total], total.type), pieces], total.type)
-            for p in (piece, e.value("arith.addi", [piece, e.integer(1)], total.type))
-        )
+        begin = e.value("arith.muli", [piece, size], total.type)
+        end = e.value("arith.minui", [e.value("arith.addi", [begin, size], total.type), total], total.type)
         _, start = self.run(begin)
         second = e.value("arith.addi", [begin, e.integer(1)], total.type)
         loop = e.op("scf.for", [second, end, e.integer(1), *start], [v.type for v in start], regions=1)

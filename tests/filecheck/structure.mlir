@@ -19,7 +19,6 @@ func.func @f(%a: memref<?xf64>, %s: memref<1xf64>) {
 // CHECK-NOT: scf.parallel
 // CHECK: arith.ceildivsi
 // CHECK: arith.maxsi
+// CHECK: gpu.launch blocks
 // CHECK: scf.for %{{.*}} = %c0{{.*}} step %c1
-// CHECK-NOT: atomic_rmw
-// CHECK: arith.addf
-// CHECK: memref.store
+// CHECK: memref.atomic_rmw addf

@@ -201,7 +201,7 @@ class Arrays:
                 test, body = (region.blocks[0] for region in op.regions)
                 self._pairs(operands, test.arguments, _end(body).operands)
                 self._pairs(list(_end(test).operands)[1:], body.arguments, op.results)
-            elif op.name.startswith("scf.") and op.regions:
+            elif op.name.startswith("scf.") and op.name != "scf.reduce" and op.regions:
                 for region in op.regions:
                     for block in region.blocks:
                         self._pairs(op.results, _end(block).operands)

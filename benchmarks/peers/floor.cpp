@@ -15,7 +15,14 @@ API double waves(long n, const double *R a) {
 }
 
 API void waves_gradient(long n, const double *R a, double *R g) {
-    for (long i = 0; i < n; i++) g[i] = (std::cos(a[i]) - 2.0 * a[i] * std::sin(a[i])) * std::exp(-a[i] * a[i]);
+    // Sines and cosines apart: this compiler does not vectorise the two of one number.
+    for (long begin = 0; begin < n; begin += 256) {
+        double sine[256];
+        const long count = std::min(256L, n - begin);
+        const double *R b = a + begin;
+        for (long i = 0; i < count; i++) sine[i] = std::sin(b[i]);
+        for (long i = 0; i < count; i++) g[begin + i] = (std::cos(b[i]) - 2.0 * b[i] * sine[i]) * std::exp(-b[i] * b[i]);
+    }
 }
 
 API double lse(long n, const double *R x) {
@@ -35,23 +42,28 @@ API void lse_gradient(long n, const double *R x, double *R g) {
 
 API double inplace(long n, const double *R start) {
     double total = 0.0;
-    for (long i = 0; i < n; i++) {
-        double x = start[i];
-        for (int k = 0; k < 10; k++) x *= std::sin(x);
-        total += x;
+    for (long begin = 0; begin < n; begin += 256) {
+        double x[256];
+        const long count = std::min(256L, n - begin);
+        std::copy_n(start + begin, count, x);
+        for (int k = 0; k < 10; k++)
+            for (long i = 0; i < count; i++) x[i] *= std::sin(x[i]);
+        for (long i = 0; i < count; i++) total += x[i];
     }
     return total;
 }
 
 API void inplace_gradient(long n, const double *R start, double *R g) {
-    for (long i = 0; i < n; i++) {
-        double x = start[i], slope = 1.0;
+    for (long begin = 0; begin < n; begin += 256) {
+        double x[256], sine[256];
+        const long count = std::min(256L, n - begin);
+        std::copy_n(start + begin, count, x);
+        std::fill_n(g + begin, count, 1.0);
         for (int k = 0; k < 10; k++) {
-            const double s = std::sin(x);
-            slope *= std::cos(x) * x + s;
-            x *= s;
+            for (long i = 0; i < count; i++) sine[i] = std::sin(x[i]);
+            for (long i = 0; i < count; i++) g[begin + i] *= std::cos(x[i]) * x[i] + sine[i];
+            for (long i = 0; i < count; i++) x[i] *= sine[i];
         }
-        g[i] = slope;
     }
 }
 
@@ -346,88 +358,121 @@ API void kmeans_direction(long k, long n, long d, const double *centroids, const
         for (long c = 0; c < d; c++) g[j * d + c] /= members[j];
 }
 
-// --- gmm: W points at a time ---------------------------------------------------------------------------------------------
+// --- gmm: blocks of points, whose sums stay in registers -------------------------------------------------------------
+#ifdef __AVX512F__
+const long W = 8;
+#else
+const long W = 4;
+#endif
+typedef double V __attribute__((vector_size(8 * W)));
+const long P = 64, N = P / W, T = 4;  // points in a block, vectors of them, rows in a tile
+
+static double sum_of(V v) {
+    double total = 0.0;
+    for (long w = 0; w < W; w++) total += v[w];
+    return total;
+}
+
+// out[r] = sum over c of m(r, c) in[c], for rows of vectors; m is zero where c is not in [from(tile), to(tile)).
+template <class M, class From, class To> static void product(long rows, M m, From from, To to, const V *R in, V *R out) {
+    for (long r = 0; r < rows; r += T)
+        for (long v = 0; v < N; v += 2) {
+            V sum[T][2] = {};
+            for (long c = from(r); c < to(r); c++)
+                for (long t = 0; t < T; t++) {
+                    const double f = m(r + t, c);
+                    sum[t][0] += f * in[c * N + v], sum[t][1] += f * in[c * N + v + 1];
+                }
+            for (long t = 0; t < T; t++) out[(r + t) * N + v] = sum[t][0], out[(r + t) * N + v + 1] = sum[t][1];
+        }
+}
+
 template <bool GRADIENT>
 static double mixture(long d, long k, long n, const double *R alpha, const double *R mu, const double *R q,
                       const double *R l, const double *R x, double gamma, long m, double *R g) {
-    const int W = 8;
-    const long below = d * (d - 1) / 2;
+    const long below = d * (d - 1) / 2, D = (d + T - 1) / T * T;  // rows of zeros fill the last tile
     double *g_alpha = g, *g_mu = g + k, *g_q = g_mu + k * d, *g_l = g_q + k * d;
-    std::vector<double> diagonal(k * d), sum_q(k, 0.0), lanes(d * W), xc(k * d * W), z(k * d * W), beta(k * W), back(d * W);
-    std::vector<double> s_alpha(k * W, 0.0), s_mu(k * d * W, 0.0), s_q(k * d * W, 0.0), s_l(k * below * W, 0.0);
-    double total = 0.0;
+    std::vector<double> matrix(k * D * D, 0.0), slope(GRADIENT ? k * D * D : 0, 0.0), sum_q(k, 0.0), members(k, 0.0);
+    std::vector<double> d_mu(k * D, 0.0);
     for (long c = 0; c < k; c++)
-        for (long r = 0; r < d; r++) diagonal[c * d + r] = std::exp(q[c * d + r]), sum_q[c] += q[c * d + r];
-    for (long begin = 0; begin < n; begin += W) {
-        const int count = int(std::min<long>(W, n - begin));
+        for (long j = 0, at = c * below; j < d; j++) {
+            matrix[(c * D + j) * D + j] = std::exp(q[c * d + j]), sum_q[c] += q[c * d + j];
+            for (long r = j + 1; r < d; r++, at++) matrix[(c * D + r) * D + j] = l[at];
+        }
+    std::vector<V> points(D * N), centred(D * N), image((GRADIENT ? k : 1) * D * N), beta(k * N), back(D * N);
+    std::fill(centred.begin(), centred.end(), V{}), std::fill(points.begin(), points.end(), V{});
+    double total = 0.0;
+    for (long begin = 0; begin < n; begin += P) {
+        const long count = std::min(P, n - begin);
         for (long r = 0; r < d; r++)
-            for (int w = 0; w < W; w++) lanes[r * W + w] = x[(begin + std::min(w, count - 1)) * d + r];
-        double top[W], sum[W];
-        std::fill_n(top, W, -INFINITY), std::fill_n(sum, W, 0.0);
+            for (long p = 0; p < P; p++) points[r * N + p / W][p % W] = x[(begin + std::min(p, count - 1)) * d + r];
         for (long c = 0; c < k; c++) {
-            double *R xcc = &xc[c * d * W], *R zc = &z[c * d * W], square[W] = {};
+            const double *R M = &matrix[c * D * D];
+            V *R z = &image[(GRADIENT ? c : 0) * D * N];
             for (long r = 0; r < d; r++)
-                for (int w = 0; w < W; w++) {
-                    xcc[r * W + w] = lanes[r * W + w] - mu[c * d + r];
-                    zc[r * W + w] = diagonal[c * d + r] * xcc[r * W + w];
-                }
-            const double *lc = l + c * below;
-            for (long j = 0; j < d; j++)
-                for (long r = j + 1; r < d; r++, lc++)
-                    for (int w = 0; w < W; w++) zc[r * W + w] += *lc * xcc[j * W + w];
-            for (long r = 0; r < d; r++)
-                for (int w = 0; w < W; w++) square[w] += zc[r * W + w] * zc[r * W + w];
-            for (int w = 0; w < W; w++) {
-                beta[c * W + w] = alpha[c] + sum_q[c] - 0.5 * square[w];
-                top[w] = std::max(top[w], beta[c * W + w]);
+                for (long v = 0; v < N; v++) centred[r * N + v] = points[r * N + v] - mu[c * d + r];
+            product(D, [&](long r, long j) { return M[r * D + j]; }, [](long) { return 0L; },
+                    [&](long r) { return std::min(r + T, d); }, centred.data(), z);
+            for (long v = 0; v < N; v++) {
+                V square = {};
+                for (long r = 0; r < d; r++) square += z[r * N + v] * z[r * N + v];
+                beta[c * N + v] = alpha[c] + sum_q[c] - 0.5 * square;
             }
         }
+        // beta becomes the weights; its numbers are read as an array of doubles, which vectors may be.
+        double *R b = reinterpret_cast<double *>(beta.data()), top[P], sum[P] = {};
+        std::copy_n(b, P, top);
+        for (long c = 1; c < k; c++)
+            for (long p = 0; p < P; p++) top[p] = std::max(top[p], b[c * P + p]);
         for (long c = 0; c < k; c++)
-            for (int w = 0; w < W; w++) sum[w] += beta[c * W + w] = std::exp(beta[c * W + w] - top[w]);
-        for (int w = 0; w < count; w++) total += top[w] + std::log(sum[w]);
+            for (long p = 0; p < P; p++) sum[p] += b[c * P + p] = std::exp(b[c * P + p] - top[p]);
+        for (long p = 0; p < count; p++) total += top[p] + std::log(sum[p]);
         if (!GRADIENT) continue;
         for (long c = 0; c < k; c++) {
-            double weight[W];
-            double *R xcc = &xc[c * d * W], *R zc = &z[c * d * W], *R b = back.data();
-            for (int w = 0; w < W; w++) weight[w] = w < count ? beta[c * W + w] / sum[w] : 0.0;
-            for (int w = 0; w < W; w++) s_alpha[c * W + w] += weight[w];
+            for (long p = 0; p < P; p++) b[c * P + p] = p < count ? b[c * P + p] / sum[p] : 0.0;
+            const double *R M = &matrix[c * D * D];
+            double *R S = &slope[c * D * D];
+            V *R z = &image[c * D * N], all = {};
+            for (long v = 0; v < N; v++) all += beta[c * N + v];
+            members[c] += sum_of(all);
             for (long r = 0; r < d; r++)
-                for (int w = 0; w < W; w++) {
-                    zc[r * W + w] *= -weight[w];  // the cotangent of z
-                    s_q[(c * d + r) * W + w] += zc[r * W + w] * xcc[r * W + w];
-                    b[r * W + w] = zc[r * W + w] * diagonal[c * d + r];
+                for (long v = 0; v < N; v++) {
+                    centred[r * N + v] = points[r * N + v] - mu[c * d + r];
+                    z[r * N + v] *= -beta[c * N + v];  // the cotangent of z
                 }
-            const double *lc = l + c * below;
-            double *sl = &s_l[c * below * W];
-            for (long j = 0; j < d; j++)
-                for (long r = j + 1; r < d; r++, lc++, sl += W)
-                    for (int w = 0; w < W; w++) {
-                        sl[w] += zc[r * W + w] * xcc[j * W + w];
-                        b[j * W + w] += *lc * zc[r * W + w];
-                    }
-            for (long r = 0; r < d; r++)
-                for (int w = 0; w < W; w++) s_mu[(c * d + r) * W + w] -= b[r * W + w];
+            product(D, [&](long j, long r) { return M[r * D + j]; }, [](long j) { return j; }, [&](long) { return d; }, z,
+                    back.data());
+            for (long r = 0; r < d; r++) {
+                V row = {};
+                for (long v = 0; v < N; v++) row += back[r * N + v];
+                d_mu[c * D + r] -= sum_of(row);
+            }
+            for (long r = 0; r < D; r += T)
+                for (long j = 0; j < std::min(r + T, D); j += 2) {
+                    V sums[T][2] = {};
+                    for (long v = 0; v < N; v++)
+                        for (long t = 0; t < T; t++) {
+                            sums[t][0] += z[(r + t) * N + v] * centred[j * N + v];
+                            sums[t][1] += z[(r + t) * N + v] * centred[(j + 1) * N + v];
+                        }
+                    for (long t = 0; t < T; t++)
+                        for (long u = 0; u < 2; u++) S[(r + t) * D + j + u] += sum_of(sums[t][u]);
+                }
         }
     }
-    auto all = [&](const std::vector<double> &s, long i) {
-        double v = 0.0;
-        for (int w = 0; w < W; w++) v += s[i * W + w];
-        return v;
-    };
     double top = alpha[0], sum = 0.0, squares = 0.0, q_sum = 0.0;
     for (long c = 1; c < k; c++) top = std::max(top, alpha[c]);
     for (long c = 0; c < k; c++) sum += std::exp(alpha[c] - top), q_sum += sum_q[c];
-    if (GRADIENT)
-        for (long c = 0; c < k; c++) {
-            g_alpha[c] = all(s_alpha, c) - n * std::exp(alpha[c] - top) / sum;
-            for (long r = c * d; r < (c + 1) * d; r++) {
-                g_mu[r] = all(s_mu, r);
-                g_q[r] = all(s_alpha, c) + all(s_q, r) * diagonal[r] - gamma * gamma * diagonal[r] * diagonal[r] + m;
-            }
-            for (long r = c * below; r < (c + 1) * below; r++) g_l[r] = all(s_l, r) - gamma * gamma * l[r];
+    for (double v : matrix) squares += v * v;
+    for (long c = 0; GRADIENT && c < k; c++) {
+        g_alpha[c] = members[c] - n * std::exp(alpha[c] - top) / sum;
+        for (long j = 0, at = c * below; j < d; j++) {
+            const double e = matrix[(c * D + j) * D + j];
+            g_mu[c * d + j] = d_mu[c * D + j];
+            g_q[c * d + j] = members[c] + slope[(c * D + j) * D + j] * e - gamma * gamma * e * e + m;
+            for (long r = j + 1; r < d; r++, at++) g_l[at] = slope[(c * D + r) * D + j] - gamma * gamma * l[at];
         }
-    for (double v : diagonal) squares += v * v;
-    for (long i = 0; i < k * below; i++) squares += l[i] * l[i];
+    }
     const long freedom = d + m + 1;
     double constant = freedom * d * std::log(gamma / std::sqrt(2.0)) - 0.25 * d * (d - 1) * std::log(M_PI);
     for (long j = 1; j <= d; j++) constant -= std::lgamma(0.5 * (freedom + 1 - j));

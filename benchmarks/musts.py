@@ -97,12 +97,13 @@ def stencil(results: Results, peer: str) -> Verdict:
 def start(which: str, seconds: float, than: tuple[str, ...]) -> Callable:
     def judge(results: Results, peer: str) -> Verdict:
         found = results.parts.get("startup", {})
-        mine = found.get(peer, {}).get(which)
+        key = which + ("_cpu" if results.clock == "cpu" else "")
+        mine = found.get(peer, {}).get(key)
         if mine is None:
             return NOT_MEASURED
         parts, met = [ms(mine)], mine < seconds
         for other in than:
-            theirs = found.get(other, {}).get(which)
+            theirs = found.get(other, {}).get(key)
             parts.append(f"{other} {ms(theirs) if theirs else 'not measured'}")
             met = met and (theirs is None or mine < theirs)
         return "; ".join(parts), met

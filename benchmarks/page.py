@@ -33,9 +33,10 @@ quartiles. All is in float64, inputs are in memory in the form that the system l
 NOTES = """\
 - *ratio*: the derivative's time over the primal's, both of the same system. A slow primal flatters it.
 - *memory*: the most that the process ever had, less what it had when it had imported everything and read the input:
-  results, tapes, and what compiling took (ours was compiled in an earlier run, and read from its cache).
+  results, tapes, and what compiling took. (Ours is compiled by a process before, as in every start but the first.)
 - *first*: seconds until the first derivative, from the input in memory: tracing and compiling, where a system does
-  that. Ours, Warp, Taichi, Dr.Jit and torch.compile may have found machine code of earlier runs.
+  that, while another system did so on the next processor. Machine code of an earlier run may have been found by ours,
+  Warp, Taichi, Dr.Jit and torch.compile.
 - Numbers of Enzyme, Tapenade and C++ among the musts were measured on another machine, whose processor has vectors of
   512 bits; they are the project's yardsticks, not measured here. *Enzyme (enzyme-ad)* is what pip installs under that
   name: C++ called from JAX, which pays for copies of its inputs, and cannot use wider vectors than SSE's.

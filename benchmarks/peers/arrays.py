@@ -52,14 +52,12 @@ def logsumexp(xp: Any, x: Any) -> Any:
     return top + xp.log(xp.sum(xp.exp(x - top)))
 
 
-def llsq(xp: Any, x: Any, powers: Any, signs: Any) -> Any:
-    return 0.5 * xp.sum((signs - powers @ x) ** 2)
+def llsq(xp: Any, x: Any, t: Any) -> Any:
+    return 0.5 * xp.sum((xp.sign(t) - xp.vander(t, len(x), increasing=True) @ x) ** 2)
 
 
-def llsq_constants(data: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The powers of the points, one row a point, and their signs: array programs compute them once."""
-    t = -1.0 + 2.0 * np.arange(data["n"]) / (data["n"] - 1)
-    return np.vander(t, len(data["x"]), increasing=True), np.sign(t)
+def llsq_points(data: dict[str, Any]) -> np.ndarray:
+    return -1.0 + 2.0 * np.arange(data["n"]) / (data["n"] - 1)
 
 
 def kmeans(xp: Any, centroids: Any, points: Any) -> Any:

@@ -35,8 +35,8 @@ def lse(data: dict[str, Any]) -> Prepared:
 
 
 def llsq(data: dict[str, Any]) -> Prepared:
-    powers, signs = arrays.llsq_constants(data)
-    return _gradient(lambda x: arrays.llsq(anp, x, powers, signs), data["x"])
+    t = arrays.llsq_points(data)
+    return _gradient(lambda x: arrays.llsq(anp, x, t), data["x"])
 
 
 def kmeans(data: dict[str, Any]) -> Prepared:

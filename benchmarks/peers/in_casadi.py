@@ -37,8 +37,11 @@ def lse(data: dict[str, Any]) -> Program:
 
 def llsq(data: dict[str, Any]) -> Program:
     x = ca.MX.sym("x", len(data["x"]))
-    powers, signs = arrays.llsq_constants(data)
-    return 0.5 * ca.sumsqr(ca.DM(signs) - ca.DM(powers) @ x), [x], [data["x"]]
+    t = arrays.llsq_points(data)
+    power, rest = ca.DM.ones(len(t)), ca.MX(ca.DM(np.sign(t)))
+    for j in range(len(data["x"])):  # the powers are constants of the expression, computed once
+        rest, power = rest - x[j] * power, power * ca.DM(t)
+    return 0.5 * ca.sumsqr(rest), [x], [data["x"]]
 
 
 def call(data: dict[str, Any]) -> Program:

@@ -33,7 +33,7 @@ def lse(data: dict[str, Any]) -> Primal:
 
 
 def llsq(data: dict[str, Any]) -> Primal:
-    return lambda: arrays.llsq(np, data["x"], *arrays.llsq_constants(data))
+    return lambda: arrays.llsq(np, data["x"], arrays.llsq_points(data))
 
 
 def kmeans(data: dict[str, Any]) -> Primal:

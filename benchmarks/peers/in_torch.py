@@ -53,8 +53,8 @@ def lse(data: dict[str, Any], compile: Compile) -> Prepared:
 
 
 def llsq(data: dict[str, Any], compile: Compile) -> Prepared:
-    powers, signs = map(torch.as_tensor, arrays.llsq_constants(data))
-    return _gradient(compile, lambda x: arrays.llsq(torch, x, powers, signs), data["x"])
+    t = torch.as_tensor(arrays.llsq_points(data))
+    return _gradient(compile, lambda x: arrays.llsq(torch, x, t), data["x"])
 
 
 def kmeans(data: dict[str, Any], compile: Compile) -> Prepared:

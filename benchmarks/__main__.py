@@ -119,7 +119,11 @@ def profile(
     from benchmarks.profile import show
 
     objective, size = _parse(name)
-    show(objective, size, fastmath, primal, instructions, console)
+    try:
+        show(objective, size, fastmath, primal, instructions, console)
+    except RuntimeError as error:
+        console.print(f"[red]{error}")
+        raise typer.Exit(1) from None
 
 
 def _chosen(names: str) -> list[peer_table.Peer]:

@@ -14,6 +14,8 @@ from benchmarks.results import ROOT, Results
 
 PAGE = ROOT / "docs" / "performance.md"
 PLOT = "performance.png"
+#: What a person has to say of musts that are not met: it stands below their table.
+REMARKS = Path(__file__).with_name("remarks.md")
 OURS = ("dsl", "dsl fastmath")
 
 HEAD = """\
@@ -55,6 +57,8 @@ def write(results: Results, page: Path = PAGE) -> None:
             picture = f"\n![time of each derivative, as a multiple of ours]({PLOT})\n"
     parts = [HEAD, "\n".join(_machine(results)), "\n".join(_musts(results)), picture, "\n".join(_cases(results))]
     parts += ["\n".join(_parts(results)), "## Notes\n\n" + NOTES]
+    if REMARKS.exists():
+        parts.insert(3, REMARKS.read_text())
     page.write_text("\n".join(part.strip("\n") + "\n" for part in parts if part))
 
 

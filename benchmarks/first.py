@@ -52,7 +52,9 @@ def _peer(peer: Peer, objective: str, data: Path, times: int, patience: float) -
         for _ in range(times):
             with tempfile.TemporaryDirectory() as folder:
                 pairs.append([_run(peer, objective, data, folder, patience) for _ in range(2)])
-    except (subprocess.SubprocessError, RuntimeError) as error:
+    except subprocess.TimeoutExpired:
+        return {"failed": f"took longer than {patience:g} s"}
+    except RuntimeError as error:
         return {"failed": str(error)[:200]}
     result = {}
     for which, state in enumerate(("cold", "warm")):

@@ -226,8 +226,8 @@ def started(
     def begin(peer: Peer) -> Turn | None:
         lane = lanes.get()
         try:
-            name, tolerance = result["objective"], result["tolerance"]
-            return start(peer, name, plan, data, expected, tolerance, found[peer.name], folder, lane)
+            name, size, tolerance = (result[key] for key in ("objective", "size", "tolerance"))
+            return start(peer, name, size, plan, data, expected, tolerance, found[peer.name], folder, lane)
         finally:
             lanes.put(lane)
 
@@ -257,13 +257,14 @@ def reference(objective: Objective, size: str, compute: Any, folder: Path) -> np
 
 
 def start(
-    peer: Peer, objective: str, plan: Plan, data: Path, expected: np.ndarray, tolerance: float,
+    peer: Peer, objective: str, size: str, plan: Plan, data: Path, expected: np.ndarray, tolerance: float,
     found: dict[str, Any], folder: Path, lane: list[int],
 ) -> Turn | None:  # fmt: skip
     """Start a peer and compare its derivative; None where it takes no further part, with the reason in `found`."""
-    if objective in peer.refused:
-        found["failed"] = peer.refused[objective]
-        return None
+    for name in (objective, f"{objective} {size}"):
+        if name in peer.refused:
+            found["failed"] = peer.refused[name]
+            return None
     if objective not in peer.objectives:
         found["failed"] = "not written"
         return None

@@ -163,7 +163,8 @@ def listing(source: Path, remarks: dict[Place, Counter[str]], samples: dict[Plac
     table = Table("line", "source", "time", "vectoriser", title=source.name, title_justify="left")
     for name, number in sorted({*remarks, *samples}):
         path = source.with_name(name)
-        text = path.read_text().splitlines()[number - 1] if path.exists() else ""
+        rows = path.read_text().splitlines() if path.exists() else []
+        text = rows[number - 1] if number <= len(rows) else "(not of this file)"
         share = samples.get((name, number), 0.0)
         said = [f"{text}{f' ({n}×)' if n > 1 else ''}" for text, n in remarks.get((name, number), Counter()).items()]
         where = str(number) if name == source.name else f"{name}:{number}"

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from mlir.ir import ArrayAttr, Operation, StringAttr, UnitAttr, Value
 
 from . import rules
-from .builder import captured, holds_tangents, is_differentiable, is_memref, operations, walk
+from .builder import holds_tangents, home, is_differentiable, is_memref, operation, operations, terminator, walk
 from .custom.marks import calls_inactive, is_ruled, reads, writes
 from .errors import refuse
-from .launches import BARRIERS, LAUNCH, around
+from .launches import BARRIERS, around
 from .objects import VIEWS, MemoryObject, Objects, flows, written
 
 #: The states of values, from least to most: nothing; an active argument reaches it; an asked-for result depends on it;
@@ -39,15 +39,17 @@ class Activity:
         self._useful_objects: set[MemoryObject] = set()
         self._varied_caches: set[Value] = set()
         self._useful_caches: set[Value] = set()
-        self._ops = [op for op in walk(function) if op != function]
+        self._ops = walk(function)[1:]
         #: Memory of bytes that memref.view makes other elements of.
         self._viewed = {o for op in self._ops if op.name == "memref.view" for o in self.objects.of(op.operands[0])}
         self._seed()
-        self._fixpoint(self._forward, list(self._ops))
-        self._fixpoint(self._backward, list(reversed(self._ops)))
+        visits = _in_and_out(function)
+        self._fixpoint(self._forward, visits)
+        self._fixpoint(self._backward, visits[::-1])
         self._refuse_constant_targets()
         self._shadowed = self._with_shadow()
-        self._regions: dict[Operation, bool] = {}
+        self._working: set[Operation] | None = None
+        self._captured: dict[Operation, list[Value]] = {}
 
     def value(self, value: Value) -> bool:
         """A differentiable scalar that is active."""
@@ -84,13 +86,46 @@ class Activity:
 
     def region(self, op: Operation) -> bool:
         """Whether `op`, or anything nested in it, has work to do in a derivative."""
-        known = self._regions.get(op)
-        if known is None:
-            # (A launch does not get work by the barriers in it.)
-            inside = (inner for inner in walk(op) if op.name != LAUNCH or inner.name not in BARRIERS)
-            known = any(self.value(r) for r in op.results) or any(self._touches(inner) for inner in inside)
-            self._regions[op] = known
-        return known
+        if self._working is None:
+            self._working = self._find_working()
+        return op in self._working
+
+    def _find_working(self) -> set[Operation]:
+        """The ops that have work to do, and all that they stand in. Barriers have if other ops of their launch do."""
+        found: set[Operation] = set()
+        barriers = []
+        for op in self._ops:
+            if op.name in BARRIERS:
+                barriers.append(op)
+            elif any(self.value(r) for r in op.results) or self._touches(op):
+                self._mark(op, found)
+        for op in barriers:
+            launch = around(op)
+            if launch is None or launch in found:
+                self._mark(op, found)
+        return found
+
+    def _mark(self, op: Operation, found: set[Operation]) -> None:
+        while op not in found and op != self.function:
+            found.add(op)
+            op = operation(op.block.owner)
+
+    def captured(self, op: Operation) -> list[Value]:
+        """The active scalars that `op`'s regions use from outside, in order of first use."""
+        if op not in self._captured:
+            nested = [inner for inner in walk(op) if len(inner.regions) and inner not in self._captured]
+            for inner in reversed(nested):
+                self._captured[inner] = self._find_captured(inner)
+        return self._captured[op]
+
+    def _find_captured(self, op: Operation) -> list[Value]:
+        """Of an op, when those of the ops in it are known."""
+        found: dict[Value, None] = {}
+        blocks = [block for region in op.regions for block in region.blocks]
+        for inner in [inner for block in blocks for inner in operations(block)]:
+            used = [v for v in inner.operands if self.value(v)]
+            found.update(dict.fromkeys([*used, *(self._captured[inner] if len(inner.regions) else ())]))
+        return [value for value in found if home(value) not in blocks]
 
     def _touches(self, op: Operation) -> bool:
         if op.name in ("memref.store", "memref.copy", "vector.store", "memref.atomic_rmw"):
@@ -100,8 +135,7 @@ class Activity:
         if is_ruled(op):
             return self.by_rule(op)
         if op.name in BARRIERS:
-            launch = around(op)
-            return launch is None or self.region(launch)
+            return self.region(op)
         return any(self.value(r) for r in op.results) or any(self.memory(r) for r in op.results)
 
     # the two fixpoints ---------------------------------------------------------------------------------------------
@@ -115,7 +149,7 @@ class Activity:
                 self._useful_objects |= self.objects.of(argument)
             else:
                 self._varied.add(argument)
-        for value, activity in zip(operations(entry)[-1].operands, self.returns, strict=True):
+        for value, activity in zip(terminator(entry).operands, self.returns, strict=True):
             if activity != "const":
                 if is_memref(value.type):
                     self._useful_objects |= self.objects.of(value)
@@ -337,6 +371,17 @@ def _strings(names: Sequence[str]) -> ArrayAttr:
     return ArrayAttr.get([StringAttr.get(name) for name in names])
 
 
-def captured_active(op: Operation, activity: Activity) -> list[Value]:
-    """The active scalars that `op`'s regions use from outside."""
-    return [v for v in captured(op) if activity.value(v)]
+def _in_and_out(function: Operation) -> list[Operation]:
+    """The ops of a function in program order, those with regions twice: where they are entered, and where they are
+    left. So what flows into regions and out of them has flowed after one look at each, loops apart.
+    """
+    found: list[Operation] = []
+    todo: list[tuple[Operation, bool]] = [(op, True) for op in reversed(operations(function.regions[0].blocks[0]))]
+    while todo:
+        op, entering = todo.pop()
+        found.append(op)
+        if entering and len(op.regions):
+            todo.append((op, False))
+            blocks = [block for region in op.regions for block in region.blocks]
+            todo += [(inner, True) for block in reversed(blocks) for inner in reversed(operations(block))]
+    return found

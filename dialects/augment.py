@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from mlir.ir import Block, Operation, Type, Value
 
 from .activity import Activity
-from .builder import Builder, is_memref, operation, operations
+from .builder import Builder, is_memref, operation, terminator
 from .copier import Copier, add_block, attributes_of, pick
 from .launches import add_launch, fill_zero_together, is_shared
 from .objects import VIEWS
@@ -207,4 +207,4 @@ class Augmenter(Copier):
 
 
 def yielded(block: Block) -> list[Value]:
-    return list(operations(block)[-1].operands)
+    return list(terminator(block).operands)

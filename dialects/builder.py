@@ -27,6 +27,8 @@ from mlir.ir import (
     Type,
     Value,
     VectorType,
+    WalkOrder,
+    WalkResult,
 )
 
 _FLOATS = ("f64", "f32", "f16", "bf16")
@@ -66,34 +68,31 @@ def operations(block: Block) -> list[Operation]:
     return [operation(op) for op in block.operations]
 
 
-def walk(op: Operation) -> Iterator[Operation]:
-    """`op` and everything nested in it, outside in, in program order."""
-    yield op
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield from walk(inner.operation)
+def walk(op: Operation) -> list[Operation]:
+    """`op` and everything nested in it, outside in, in program order, as it is now."""
+    if not len(op.regions):
+        return [op]
+    found: list[Operation] = []
+
+    def visit(inner: Operation) -> WalkResult:
+        found.append(inner)
+        return WalkResult.ADVANCE
+
+    op.walk(visit, WalkOrder.PRE_ORDER)
+    return found
 
 
 def captured(op: Operation) -> list[Value]:
     """Values used inside `op`'s regions and defined outside them, in order of first use, each once."""
-    inside: set[Block] = set()
-    found: dict[Value, None] = {}
+    nested = walk(op)
+    inside = {block for inner in nested if len(inner.regions) for region in inner.regions for block in region.blocks}
+    used = dict.fromkeys(operand for inner in nested[1:] for operand in inner.operands)
+    return [value for value in used if home(value) not in inside]
 
-    def visit(block: Block) -> None:
-        inside.add(block)
-        for inner in operations(block):
-            for operand in inner.operands:
-                if home(operand) not in inside:
-                    found.setdefault(operand)
-            for region in inner.regions:
-                for nested in region.blocks:
-                    visit(nested)
 
-    for region in op.regions:
-        for block in region.blocks:
-            visit(block)
-    return list(found)
+def terminator(block: Block) -> Operation:
+    """The last op of a block; quicker than a list of all."""
+    return operation(block.operations[-1])
 
 
 def ancestor_in(block: Block, op: Operation) -> Operation | None:

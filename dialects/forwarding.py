@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from mlir.ir import Block, IndexType, IntegerType, Operation, Value
 
-from .builder import home, operations, walk
+from .builder import home, operation, operations, walk
 from .launches import BARRIERS
 from .objects import MemoryObject, Objects, written
 
@@ -31,9 +31,28 @@ def forward_values(function: Operation) -> None:
     """Rewrite `function` in place."""
     _lift_integers(function)
     objects = Objects(function)
-    blocks = [block for op in walk(function) for region in op.regions for block in region.blocks]
+    inside = _Inside(function, objects)
+    blocks = [block for op in walk(function) if len(op.regions) for region in op.regions for block in region.blocks]
     for block in blocks:
-        _forward_stores(block, objects)
+        _forward_stores(block, objects, inside)
+
+
+class _Inside:
+    """What the ops nested in an op do to memory: the objects that they write (None stands for any), and barriers."""
+
+    def __init__(self, function: Operation, objects: Objects):
+        self._writes: dict[Operation, set[MemoryObject | None]] = {}
+        for op in reversed(walk(function)):
+            found = self._writes.pop(op, set()) if not len(op.regions) else self._writes.get(op, set())
+            for memref in written(op):
+                found |= objects.of(memref) or {None}
+            if op.name in BARRIERS:
+                found.add(None)
+            if found and op != function:
+                self._writes.setdefault(operation(op.block.owner), set()).update(found)
+
+    def writes(self, op: Operation) -> set[MemoryObject | None]:
+        return self._writes.get(op, set())
 
 
 def _lift_integers(function: Operation) -> None:
@@ -50,17 +69,17 @@ def _is_cheap(op: Operation) -> bool:
     return op.name in _CHEAP and all(isinstance(r.type, (IndexType, IntegerType)) for r in op.results)
 
 
-def _forward_stores(block: Block, objects: Objects) -> None:
+def _forward_stores(block: Block, objects: Objects, inside: _Inside) -> None:
     stored: dict[Key, Value] = {}
 
-    def forget(memory: set[MemoryObject]) -> None:
-        for key in [k for k in stored if not memory or not memory.isdisjoint(objects.of(k[0]))]:
+    def forget(memory: set[MemoryObject | None]) -> None:
+        for key in [k for k in stored if None in memory or not memory.isdisjoint(objects.of(k[0]))]:
             del stored[key]
 
     for op in operations(block):
         if op.name == "memref.store":
             value, memref, *indices = op.operands
-            forget(objects.of(memref))
+            forget({*objects.of(memref)} or {None})
             stored[memref, tuple(indices)] = value
         elif op.name == "memref.load":
             memref, *indices = op.operands
@@ -68,11 +87,9 @@ def _forward_stores(block: Block, objects: Objects) -> None:
             if known is not None:
                 op.results[0].replace_all_uses_with(known)
                 op.erase()
-        elif op.regions or written(op):
-            for inner in walk(op):
-                if inner.name in BARRIERS:
-                    stored.clear()
-                for memref in written(inner):
-                    forget(objects.of(memref))
         elif op.name in BARRIERS:
             stored.clear()
+        elif stored:
+            forget(inside.writes(op))
+            for memref in written(op):
+                forget({*objects.of(memref)} or {None})

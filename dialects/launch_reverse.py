@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlir.ir import Attribute, IndexType, IntegerAttr, IntegerType, MemRefType, Operation, Type, Value, VectorType
 
-from .activity import Activity, captured_active
+from .activity import Activity
 from .builder import Builder, is_float, operation
 from .errors import refuse
 from .launches import (
@@ -65,7 +65,7 @@ class LaunchAdjoints:
     def reverse_gpu_launch(self, op: Operation, scope: ReverseScope) -> None:
         sizes = lookup_all(self, extents(op), scope)  # type: ignore[arg-type]
         body = op.regions[0].blocks[0]
-        captures = captured_active(op, self.activity)
+        captures = self.activity.captured(op)
         cells = [self._cell(op, v.type) for v in captures]
         outer, self.adjoint = self.adjoint, {}
         outer_sums, self.sums = self.sums, {}

@@ -121,11 +121,11 @@ def device_functions(module: Module) -> set[str]:
     todo: list[str] = []
     for name, function in functions.items():
         for op in walk(function):
-            inside = around(op) is not None
-            if op.name == "func.call" and inside:
-                todo.append(callee_name(op))
+            if op.name == "func.call":
+                if around(op) is not None:
+                    todo.append(callee_name(op))
             elif op.name in PLACES or op.name in EXTENTS or op.name in EXCHANGES or op.name in BARRIERS:
-                if not inside:
+                if around(op) is None:
                     todo.append(name)
     while todo:
         name = todo.pop()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mlir.ir import ArrayAttr, Block, BlockArgument, DenseI64ArrayAttr, MemRefType, Operation, Value
 
-from .builder import home, is_memref, operation, operations, walk
+from .builder import home, is_memref, operation, terminator, walk
 from .custom.marks import has_effects, is_ruled, uses_shadows, writes
 
 VIEWS = frozenset(
@@ -30,6 +30,10 @@ _READS = frozenset(
         "autodiff.pop", "builtin.unrealized_conversion_cast",
     }
 )  # fmt: skip
+
+
+#: Ops of these dialects have nothing to do with memory, but for the choice between two memrefs.
+_NUMBERS = ("math.", "complex.", "index.", "arith.add", "arith.sub", "arith.mul", "arith.div", "arith.c", "arith.ext")
 
 
 @dataclass(eq=False)
@@ -65,9 +69,8 @@ class Objects:
         for group in _overlapping(function):
             together = {m for argument in group for m in self._of[argument]}
             self._of.update((argument, set(together)) for argument in group)
-        self._ops = list(walk(function))
-        while self._pass():
-            pass
+        self._ops = walk(function)
+        self._follow()
         self._find_writers()
         self._travelling = {
             m for value, found in self._of.items() if chain(value)[0] not in {o.value for o in found} for m in found
@@ -95,39 +98,41 @@ class Objects:
         self._of[value] = {made}
         return made
 
-    def _flow(self, source: Value, target: Value) -> bool:
-        have = self._of.setdefault(target, set())
-        before = len(have)
-        have |= self.of(source)
-        return len(have) != before
-
-    def _pass(self) -> bool:
-        changed = False
+    def _follow(self) -> None:
+        """From each piece of memory along all ways that memrefs to it take."""
+        ways: dict[Value, list[tuple[dict[Value, set[MemoryObject]], Value]]] = {}
         for op in self._ops:
-            for source, target in flows(op):
+            name = op.name
+            if name.startswith(_NUMBERS):
+                continue
+            along = flows(op)
+            for source, target in along:
                 if is_memref(target.type):
-                    changed |= self._flow(source, target)
-            if op.name in VIEWS:
-                changed |= self._flow(op.operands[0], op.results[0])
-            elif op.name == "autodiff.push" and is_memref(op.operands[1].type):
-                held = self._caches.setdefault(op.operands[0], set())
-                before = len(held)
-                held |= self.of(op.operands[1])
-                changed |= len(held) != before
-            elif op.name == "autodiff.pop" and is_memref(op.results[0].type):
-                have = self._of.setdefault(op.results[0], set())
-                before = len(have)
-                have |= self._caches.get(op.operands[0], set())
-                changed |= len(have) != before
-            else:
+                    ways.setdefault(source, []).append((self._of, target))
+            if name in VIEWS:
+                ways.setdefault(op.operands[0], []).append((self._of, op.results[0]))
+            elif name == "autodiff.push" and is_memref(op.operands[1].type):
+                ways.setdefault(op.operands[1], []).append((self._caches, op.operands[0]))
+            elif name == "autodiff.pop" and is_memref(op.results[0].type):
+                ways.setdefault(op.operands[0], []).append((self._of, op.results[0]))
+            elif not along:
                 for result in op.results:
-                    if is_memref(result.type) and result not in self._of and not list(flows(op)):
+                    if is_memref(result.type) and result not in self._of:
                         self._new(result)
-                        changed = True
-        return changed
+        todo = list(self._of)
+        while todo:
+            source = todo.pop()
+            carried = self._of.get(source, set()) | self._caches.get(source, set())
+            for table, target in ways.get(source, ()):
+                have = table.setdefault(target, set())
+                if not carried <= have:
+                    have |= carried
+                    todo.append(target)
 
     def _find_writers(self) -> None:
         for op in self._ops:
+            if op.name.startswith(_NUMBERS):
+                continue
             for memref in written(op):
                 for target in self.of(memref):
                     target.writers.append(op)
@@ -155,8 +160,13 @@ def _overlapping(function: Operation) -> Iterator[list[Value]]:
         yield from by_type.values()
 
 
+_PASSING = ("scf.", "arith.select", "autodiff.through")
+
+
 def written(op: Operation) -> list[Value]:
     """The memrefs that `op` itself may write."""
+    if op.name.startswith(_NUMBERS):
+        return []
     if op.name == "memref.store":
         return [op.operands[1]]
     if op.name == "memref.copy":
@@ -177,27 +187,29 @@ def flows(op: Operation) -> list[tuple[Value, Value]]:
     select.
     """
     name = op.name
+    if not name.startswith(_PASSING):
+        return []
     if name == "autodiff.through":
         return [(op.operands[1], op.results[0])]
     if name == "arith.select":
         return [(op.operands[1], op.results[0]), (op.operands[2], op.results[0])]
     if name == "scf.for":
         body = op.regions[0].blocks[0]
-        carried, yielded = list(body.arguments)[1:], list(operations(body)[-1].operands)
+        carried, yielded = list(body.arguments)[1:], list(terminator(body).operands)
         return carry(list(op.operands)[3:], carried, yielded, list(op.results))
     if name == "scf.while":
         before, after = (region.blocks[0] for region in op.regions)
-        forwarded = list(operations(before)[-1].operands)[1:]
+        forwarded = list(terminator(before).operands)[1:]
         pairs = [
             *zip(op.operands, before.arguments, strict=True),
-            *zip(operations(after)[-1].operands, before.arguments, strict=True),
+            *zip(terminator(after).operands, before.arguments, strict=True),
         ]
         return pairs + [*zip(forwarded, after.arguments, strict=True), *zip(after.arguments, op.results, strict=True)]
     if name == "scf.if":
         pairs = []
         for region in op.regions:
             for block in region.blocks:
-                pairs += list(zip(operations(block)[-1].operands, op.results, strict=True))
+                pairs += list(zip(terminator(block).operands, op.results, strict=True))
         return pairs
     return []
 

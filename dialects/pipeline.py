@@ -38,14 +38,14 @@ from .silent import refuse_undecided
 from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
 from .unshared import make_updates_plain
-from .upstream import run
+from .upstream import CANONICALIZE, INLINE, run
 from .winner import keep_winners
 from .within import settle
 from .zeros import drop_zeros
 
 #: After the normal form, which canonicalize would undo.
 NORMAL = "loop-invariant-code-motion,cse"
-AFTER = "canonicalize,cse,loop-invariant-code-motion,cse"
+AFTER = f"{CANONICALIZE},cse,loop-invariant-code-motion,cse"
 
 
 @dataclass
@@ -101,7 +101,7 @@ def clean(module: Module) -> None:
     with module.context, Location.unknown():
         for op in walk_functions(module):
             remove_dead_code(op)
-        run(module, "inline," + AFTER)
+        run(module, f"{INLINE},{AFTER}")
         for op in walk_functions(module):
             remove_dead_code(op)
             if OVERLAP not in module.operation.attributes:

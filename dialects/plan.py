@@ -16,7 +16,7 @@ from mlir.ir import Block, BlockArgument, Operation, Value
 
 from . import rules
 from .activity import THROUGH, Activity
-from .builder import ancestor_in, is_memref, operation, operations, walk
+from .builder import ancestor_in, is_memref, operation, terminator, walk
 from .checkpoint.marks import NAME as MARK
 from .checkpoint.marks import mark_of
 from .custom.marks import is_repeatable, is_repeatable_with
@@ -121,7 +121,7 @@ class Slicer:
         self.loop, self.body, self.frame = loop, body, frame
         self.replay = Replay()
         self.todo: list[Value] = []
-        ends = {o for v in operations(body)[-1].operands if is_memref(v.type) for o in self.activity.objects.of(v)}
+        ends = {o for v in terminator(body).operands if is_memref(v.type) for o in self.activity.objects.of(v)}
         self.replay.leaving = {o for o in ends if inside(o, body)}
         for memory in self.replay.leaving:
             allocation = memory.allocation
@@ -201,7 +201,7 @@ class Slicer:
             self.todo.append(op.operands[position + (3 if op.name == "scf.for" else 0)])
         for region in list(op.regions)[-1 if op.name == "scf.while" else 0 :]:
             for block in region.blocks:
-                self.todo.append(operations(block)[-1].operands[position])
+                self.todo.append(terminator(block).operands[position])
 
     def _want(self, op: Operation) -> None:
         if op in self.replay.wanted:

@@ -21,9 +21,9 @@ from .custom.effects import mark_calls
 from .custom.marks import protect
 from .decompose import decompose
 from .library import link
-from .upstream import run
+from .upstream import CANONICALIZE, INLINE, run
 
-_TIDY = "lift-cf-to-scf,canonicalize,cse,loop-invariant-code-motion"
+_TIDY = f"lift-cf-to-scf,{CANONICALIZE},cse,loop-invariant-code-motion"
 _BUFFERISE = (
     "func.func(convert-elementwise-to-linalg),eliminate-empty-tensors,"
     "one-shot-bufferize{bufferize-function-boundaries=1 function-boundary-type-conversion=identity-layout-map "
@@ -39,7 +39,7 @@ def prepare(module: Module) -> None:
     attributes_to_marks(module)
     bufferise(module)
     protect(module)
-    passes = ["inline"]
+    passes = [INLINE]
     if "memref.realloc" in text:
         passes.append("expand-realloc{emit-deallocs=0}")
     if "linalg." in text:

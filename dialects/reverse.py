@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mlir.ir import Block, BlockArgument, Operation, Value
 
 from . import lanes, rules
-from .activity import STOPS, Activity, captured_active
+from .activity import STOPS, Activity
 from .adjoint_memory import MemoryAdjoints
 from .augment import yielded
 from .builder import Builder, home, operation, operations
@@ -199,7 +199,7 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
     def reverse_scf_if(self, op: Operation, scope: ReverseScope) -> None:
         results = [self.take(r) for r in op.results]
         outer = self.adjoint
-        captures = captured_active(op, self.activity)
+        captures = self.activity.captured(op)
         condition = self.lookup(op.operands[0], scope)
         types = [self.tangents.type(v.type) for v in captures]
         new = self.b.op("scf.if", [condition], types, regions=2)
@@ -235,7 +235,7 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
     ) -> None:
         """Iterations last to first; carries the cotangents of what the loop carries and of what it captures."""
         moving = [i for i, argument in enumerate(arguments) if self.activity.value(argument)]
-        captures = captured_active(op, self.activity)
+        captures = self.activity.captured(op)
         starts = [self.take_or_zero(op.results[i]) for i in moving] + [self.take_or_zero(v) for v in captures]
         outer = self.adjoint
         zero, one = self.b.index(0), self.b.index(1)

@@ -59,8 +59,10 @@ def _integer_zero(b: Builder, type_: Type) -> Value:
 
 def refuse_undecided(function: Operation) -> None:
     """Refuse what a silent launch of the function would need and cannot have, once dead code has gone."""
-    objects = Objects(function)
-    for launch in [op for op in walk(function) if op.name == LAUNCH and COUNTS in op.attributes]:
+    launches = [op for op in walk(function) if op.name == LAUNCH and COUNTS in op.attributes]
+    objects = Objects(function) if launches else None
+    for launch in launches:
+        assert objects is not None
         for op in walk(launch):
             bad = UNKNOWN in op.attributes or (op.name == "memref.alloc" and len(op.operands))
             if op.name == "memref.load":

@@ -9,6 +9,11 @@ from mlir.passmanager import PassManager
 
 from .errors import DerivativeError, source_position
 
+#: From the leaves of a nest upwards: downwards, upstream's pass takes time quadratic in the depth of branches.
+CANONICALIZE = "canonicalize{top-down=false}"
+#: Without the pass that upstream's inliner would run on each function first, which is the above, downwards.
+INLINE = "inline{default-pipeline=}"
+
 
 def run(module: Module, passes: str) -> None:
     """Run `passes`, as `builtin.module(...)` would hold them, on `module` in place."""

@@ -276,11 +276,12 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
     from dialects.pipeline import differentiate as expand
 
     from . import derivative
+    from .nesting import deep
     from .written import written_arguments
 
     asked = _asked(state, request)
     module, entry, lowered = asked.module, asked.entry, asked.lowered
-    with module.context, Location.unknown():
+    with deep(request.kernel), module.context, Location.unknown():
         # a kernel may ask for derivatives inside
         expanded = request.mode is not None or derivative.asks(module)
         if expanded:
@@ -373,7 +374,9 @@ def engine(work: Callable[..., Any], module: Any, request: Request, lowered: Low
 
     from dialects.errors import DerivativeError
 
-    with module.context, Location.unknown():
+    from .nesting import deep
+
+    with deep(request.kernel), module.context, Location.unknown():
         try:
             return work(module) if lowered is None else work(module, lowered.rules)
         except DerivativeError as error:

@@ -158,7 +158,8 @@ def _before(text: str) -> list[str]:
         passes.append("func.func(lower-vector-mask)")
     if "vector.multi_reduction" in text:
         passes.append("func.func(lower-vector-multi-reduction)")
-    return [*passes, "canonicalize", "cse", "loop-invariant-code-motion"]
+    # (From the leaves upwards: downwards, canonicalize takes time quadratic in the depth of branches.)
+    return [*passes, "canonicalize{top-down=false}", "cse", "loop-invariant-code-motion"]
 
 
 def _after(text: str, options: CpuOptions) -> list[str]:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from mlir.ir import Block, IndexType, MemRefType, Operation, ShapedType, Type, UnitAttr, Value
 
-from ..activity import captured_active
 from ..augment import yielded
 from ..builder import Builder, captured, is_memref, operation
 from ..copier import Copier, add_block, attributes_of
@@ -188,7 +187,7 @@ class Checkpoints:
         snapshots, slots, height = self._snapshots(loop, scope, kept, trips)
         copies = self._stand_ins(loop, scope, kept, snapshots)
         moving = [i for i, argument in enumerate(arguments) if reverse.activity.value(argument)]
-        captures = captured_active(loop, reverse.activity)
+        captures = reverse.activity.captured(loop)
         starts = [reverse.take_or_zero(loop.results[i]) for i in moving]
         starts += [reverse.take_or_zero(v) for v in captures]
         outer = reverse.adjoint

@@ -11,42 +11,28 @@ if TYPE_CHECKING:
     from ..kernel import Kernel
     from .lowered import Lowered
 
-_RECURSION = 8000  # a block nests once for each statement that may leave it
-
 
 def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lowered:
     """The MLIR of a kernel for these argument types (defaults already filled in), with all kernels that it calls.
 
     Raises errors.CompileError where the kernel is not one that can be compiled for them.
     """
-    import sys
-
     from mlir import ir
 
-    from .. import errors, types
+    from .. import types
+    from ..nesting import deep
     from .lowered import Lowered
     from .unit import Unit
 
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _RECURSION))
-    try:
-        with ir.Context() as context, ir.Location.unknown():
-            context.allow_unregistered_dialects = True
-            module = ir.Module.create()
-            unit = Unit(module, options)
-            _count(kernel, arg_types)
-            entry = unit.entry(kernel, tuple(arg_types))
-            unit.drop_unused(entry.symbol)
-            module.operation.verify()
-            text = module.operation.get_asm(enable_debug_info=True)
-    except errors.RecursionRefused:
-        raise
-    except RecursionError:
-        raise errors.CompileError(
-            f"{kernel.name} is nested too deeply to be compiled", kernel.loc, "split it"
-        ) from None
-    finally:
-        sys.setrecursionlimit(limit)
+    with deep(kernel), ir.Context() as context, ir.Location.unknown():
+        context.allow_unregistered_dialects = True
+        module = ir.Module.create()
+        unit = Unit(module, options)
+        _count(kernel, arg_types)
+        entry = unit.entry(kernel, tuple(arg_types))
+        unit.drop_unused(entry.symbol)
+        module.operation.verify()
+        text = module.operation.get_asm(enable_debug_info=True)
     records = [record.as_dict() for record in unit.shared.records] if entry.raises else []
     writebacks = tuple(back.leaf for back in entry.writebacks)
     rules = unit.rules if unit.rules.functions else None

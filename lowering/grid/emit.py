@@ -26,6 +26,8 @@ from mlir.ir import (
     Type,
     TypeAttr,
     Value,
+    WalkOrder,
+    WalkResult,
 )
 
 _SPACE = re.compile(r", (#gpu\.address_space<\w+>|[1-9]\d*)>$")
@@ -40,13 +42,16 @@ def operations(block: Block) -> list[Operation]:
     return [plain(op) for op in block.operations]
 
 
-def walk(op: Operation) -> Iterator[Operation]:
+def walk(op: Operation) -> list[Operation]:
     """`op` and what is nested in it, in program order."""
-    yield op
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                yield from walk(inner.operation)
+    found: list[Operation] = []
+
+    def visit(inner: Operation) -> WalkResult:
+        found.append(inner)
+        return WalkResult.ADVANCE
+
+    op.walk(visit, WalkOrder.PRE_ORDER)
+    return found
 
 
 def home(value: Value) -> Block:

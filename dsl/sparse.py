@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from .annotations import Const
 from .errors import ArgumentError
@@ -167,6 +166,8 @@ class _Problem:
     # entries ----------------------------------------------------------------------------------------------------------
     def entries(self, argument: int, pattern: Any, check: bool) -> Any:
         """The Jacobian by one argument, as a csr_array: a direction a colour, and a random one to check by."""
+        from scipy import sparse
+
         reverse = self.mode.reverse
         lines = pattern.T.tocsr() if reverse else pattern
         colours = _colours(lines)
@@ -240,6 +241,8 @@ def _check_numbers(value: Any) -> None:
 
 def _matrix(pattern: Any) -> Any:
     """A pattern as a csr_array of bools, its indices sorted, no zeros in it."""
+    from scipy import sparse
+
     if not sparse.issparse(pattern) and np.ndim(pattern) != 2:
         raise ArgumentError(
             f"a sparsity pattern with {np.ndim(pattern)} dimensions", None,
@@ -256,6 +259,8 @@ def _matrix(pattern: Any) -> Any:
 
 def _divided(probe: _Probe, lines: int, others: int) -> Any:
     """The pattern, with a column for each of the `lines` numbers that can be asked for."""
+    from scipy import sparse
+
     blocks = [block for block in np.array_split(np.arange(lines), min(_BLOCKS, lines) or 1) if len(block)]
     pattern = sparse.csr_array(probe(blocks).T) if blocks else sparse.csr_array((others, 0), dtype=bool)
     while any(len(block) > 1 for block in blocks):

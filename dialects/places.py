@@ -93,17 +93,19 @@ def wraps(select: Operation) -> bool:
 
 
 def is_counter(value: Value) -> bool:
-    """Whether a value is the number of a loop's iteration, or how many are to come: it is never negative."""
+    """Whether a value is the number of a loop's iteration, or how many are to come: it is never negative, and the loop,
+    which goes from 0 by 1, leaves none out up to its end.
+    """
     if isinstance(value, BlockArgument):
         loop = operation(value.owner.owner)
-        return loop.name == "scf.for" and value.arg_number == 0 and known(loop.operands[0]) == 0
+        if loop.name != "scf.for" or value.arg_number != 0:
+            return False
+        return known(loop.operands[0]) == 0 and known(loop.operands[2]) == 1
     op = operation(value.owner)
     if op.name != "arith.subi" or not isinstance(op.operands[1], BlockArgument) or not is_counter(op.operands[1]):
         return False
     last, counter = op.operands
     loop = operation(counter.owner.owner)
-    if known(loop.operands[2]) != 1:
-        return False
     upper = known(loop.operands[1])
     if upper is not None:
         return known(last) == upper - 1

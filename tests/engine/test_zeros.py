@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 import dsl
+from dialects import pipeline
 from dsl import Const, Duplicated, Reverse, autodiff
 from tests.derivatives import check_derivatives
+
+from .harness import Compiled
 
 X = np.array([0.7, 0.9, 1.2, 0.8, 0.6, 1.1])
 
@@ -108,3 +111,40 @@ def zeros_stored(kernel: Any) -> int:
 def test_no_zeros_where_each_cell_is_added_to_once() -> None:
     """What is left zeroes the shadow of y, which is the caller's."""
     assert zeros_stored(once) <= 1
+
+
+#: Sevens, then zeros in all cells, then every second one is written: loops of a user, not in normal form.
+EVERY_SECOND = """
+func.func @f(%x: memref<?xf64>, %n: index) -> f64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %zero = arith.constant 0.0 : f64
+  %seven = arith.constant 7.0 : f64
+  %y = memref.alloc(%n) : memref<?xf64>
+  scf.for %i = %c0 to %n step %c1 {
+    memref.store %seven, %y[%i] : memref<?xf64>
+  }
+  scf.for %i = %c0 to %n step %c1 {
+    memref.store %zero, %y[%i] : memref<?xf64>
+  }
+  scf.for %i = %c0 to %n step %c2 {
+    %v = memref.load %x[%i] : memref<?xf64>
+    memref.store %v, %y[%i] : memref<?xf64>
+  }
+  %sum = scf.for %i = %c0 to %n step %c1 iter_args(%s = %zero) -> f64 {
+    %v = memref.load %y[%i] : memref<?xf64>
+    %next = arith.addf %s, %v : f64
+    scf.yield %next : f64
+  }
+  return %sum : f64
+}
+"""
+
+
+def test_loops_that_leave_cells_out() -> None:
+    """The pass also sees functions that are no derivatives: their loops may go by more than 1."""
+    module = pipeline.parse(EVERY_SECOND)
+    pipeline.clean(module)
+    f = Compiled(str(module), "f", 1)
+    assert f(X, len(X)) == (X[::2].sum(),)

@@ -161,13 +161,12 @@ def _host(kernel: Kernel, ones: tuple[bool, ...]) -> Kernel:
     (callee,) = _unused(("kernel",), (*kernel.params, name))
     positional = len(kernel.params) - kernel.keyword_only
     passed = [name if n < positional else f"{name}={name}" for n, name in enumerate(kernel.params)]
-    # Everything on one line, which takes the place of the kernel's own first line in messages.
     text = (
         f"def {name}({', '.join((*kernel.params, *extents))}): "
         f"{callee}[({', '.join(sizes[:3])}), ({', '.join(sizes[3:])})]({', '.join(passed)})\n"
     )
     made: Kernel = make(source=text, constants={callee: kernel}, **kernel.options)  # type: ignore[assignment]
-    made.generated = True
+    made.launched = kernel
     return made
 
 

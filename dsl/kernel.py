@@ -36,7 +36,7 @@ class Kernel:
     `keyword_only` of them to be named in calls; `defaults` maps names to default values.
     """
 
-    generated = False  # whether we wrote its text, for a launch from Python
+    launched: Kernel | None = None  # whose launch from Python we wrote its text for
 
     def __init__(
         self, fn: FunctionType, options: Mapping[str, bool] | None = None, source: Source | None = None
@@ -71,7 +71,11 @@ class Kernel:
 
     @property
     def loc(self) -> Loc:
-        """Where the kernel stands, even if its text is not to be had."""
+        """Where the kernel stands, even if its text is not to be had. Of what launches one from Python: where that one
+        stands, since the text is not the user's.
+        """
+        if self.launched is not None:
+            return self.launched.loc
         try:
             return self.source.loc
         except SourceError:

@@ -149,7 +149,7 @@ class Unit:
                     ) from None
                 self._functions[key] = None
             except errors.CompileError as error:
-                if error.loc is not None and not self._calling[-1].generated:
+                if error.loc is not None and self._calling[-1].launched is None:
                     shown = ", ".join(map(str, arg_types))
                     error.notes.append((f"in {kernel.name}({shown}), called here", loc))
                     error.rendered = error._render()

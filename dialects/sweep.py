@@ -157,14 +157,30 @@ class Sweep(Augmenter):
             self.shadows[result] = tuple(self.b.value("autodiff.pop", [c], result.type) for c in self.shadows[cache])
 
 
-class ReplaySweep(Sweep):
+class IterationSweep(Sweep):
+    """The forward sweep of one iteration: what is not of the iteration is looked up in the frame around."""
+
+    def __init__(self, reverse: Reverse, frame: Frame):
+        super().__init__(reverse.b, reverse.activity, reverse.width, frame, reverse.taped)
+        self.reverse = reverse
+        self.custom, self.checkpoints = reverse.custom, reverse.checkpoints
+
+    def value(self, old: Value) -> Value:
+        known = self.map.get(old)
+        return self.reverse.lookup(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
+
+    def shadow(self, old: Value) -> Shadow:
+        known = self.shadows.get(old)
+        return self.reverse.shadow(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
+
+
+class ReplaySweep(IterationSweep):
     """The slice of one iteration that its adjoint needs."""
 
     def __init__(self, reverse: Reverse, frame: Frame, replay: Replay):
-        super().__init__(reverse.b, reverse.activity, reverse.width, frame, reverse.taped)
+        super().__init__(reverse, frame)
         assert frame.outer is not None
-        self.reverse, self.replay = reverse, replay
-        self.custom, self.checkpoints = reverse.custom, reverse.checkpoints
+        self.replay = replay
         #: Where the outer frame's tape is read: the counters of the loops between that frame and here.
         self.indices = list(frame.outer.indices)
 
@@ -181,14 +197,6 @@ class ReplaySweep(Sweep):
             return False
         outer = self.frame.outer_frame
         return outer is not None and outer.sweep.scopes[home(old)].is_static
-
-    def value(self, old: Value) -> Value:
-        known = self.map.get(old)
-        return self.reverse.lookup(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
-
-    def shadow(self, old: Value) -> Shadow:
-        known = self.shadows.get(old)
-        return self.reverse.shadow(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
 
     def operation(self, op: Operation) -> Operation | None:
         return super().operation(op) if op in self.replay.wanted else None

@@ -24,8 +24,7 @@ from ..builder import Builder, captured, is_memref, operation
 from ..copier import Copier, add_block, attributes_of
 from ..objects import VIEWS
 from ..stability import LOOPS
-from ..sweep import Frame, Sweep
-from ..tangents import Shadow
+from ..sweep import Frame, IterationSweep, Sweep
 from ..tape import Recorded, as_stored, stored_type, unstored
 from .marks import mark_of, slots_of
 from .schedule import choose, compare, emit_slots, emit_split
@@ -363,23 +362,6 @@ class _Again(Copier):
         self.map[op.results[0]] = self.value(op.operands[0])
 
     copy_autodiff_through = copy_autodiff_stop
-
-
-class IterationSweep(Sweep):
-    """The forward sweep of one iteration, on the working copies."""
-
-    def __init__(self, reverse: Reverse, frame: Frame):
-        super().__init__(reverse.b, reverse.activity, reverse.width, frame, reverse.taped)
-        self.reverse = reverse
-        self.custom, self.checkpoints = reverse.custom, reverse.checkpoints
-
-    def value(self, old: Value) -> Value:
-        known = self.map.get(old)
-        return self.reverse.lookup(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
-
-    def shadow(self, old: Value) -> Shadow:
-        known = self.shadows.get(old)
-        return self.reverse.shadow(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
 
 
 def _in_loop(op: Operation, frame: Frame) -> bool:

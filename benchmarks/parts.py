@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -67,8 +66,6 @@ print(json.dumps({"dsl": found}))
 
 def compiling(setting: Setting) -> Any:
     """Seconds of the processor to compile large kernels with their gradients, with an empty cache."""
-    if importlib.util.find_spec("benchmarks.compile_time") is None:
-        return {}
     return _program(COMPILING, setting)
 
 
@@ -81,8 +78,6 @@ print(json.dumps(threads.measure()))
 
 def threads(setting: Setting) -> Any:
     """How much faster two threads are than one: `{peer: {work: ratio}}`."""
-    if importlib.util.find_spec("benchmarks.threads") is None:
-        return {}
     return _program(THREADS, setting)
 
 

@@ -24,6 +24,7 @@ from .kernel import kernel
 from .modes import Mode
 from .placed import on_device
 from .shadows import check_chunk, continuous, copied, count, of_numbers, rebuilt, typeof
+from .syntax.loc import Loc
 from .transforms import CHUNK, check_mode, given_arguments, in_form_of, output, pull, push
 
 #: In how many blocks columns (or rows) are asked for first, and in how many a block with entries is divided.
@@ -71,7 +72,7 @@ def sparse_jacobian(mode: Mode, f: Any, args: tuple[Any, ...], chunk: int, spars
     problem = _Problem(mode, f, args, chunk)
     known = isinstance(sparsity, str)
     if known and sparsity != "detect":
-        raise ArgumentError(f"sparsity is {sparsity!r}", None, "write sparsity='detect', or give a pattern")
+        raise ArgumentError(f"sparsity is {sparsity!r}", problem.of.loc, "write sparsity='detect', or give a pattern")
     patterns = problem.detect() if known else problem.checked(sparsity)
     return problem.output(
         [None if p is None else problem.entries(k, p, not known) for k, p in enumerate(patterns)], dense
@@ -97,7 +98,7 @@ class _Problem:
         self.type = typeof(self.out)
         moving = [x for x in self.given if not isinstance(x, Const)]
         for value in (self.out, *moving):
-            _check_numbers(value)
+            _check_numbers(value, self.of.loc)
         self.rows = count(self.out)
         self.into = into_kernel(self.of, self.type, len(self.given)) if mode.reverse else None
 
@@ -230,13 +231,13 @@ def _numbers(value: Any) -> np.ndarray:
     return np.concatenate([np.ravel(leaf) for leaf in _leaves(value)] or [np.zeros(0)])
 
 
-def _check_numbers(value: Any) -> None:
+def _check_numbers(value: Any, loc: Loc) -> None:
     leaves = _leaves(value)
     if any(np.iscomplexobj(leaf) for leaf in leaves):
-        raise ArgumentError("a sparse Jacobian of complex numbers", None, "write real and imaginary parts as floats")
+        raise ArgumentError("a sparse Jacobian of complex numbers", loc, "write real and imaginary parts as floats")
     arrays = [id(leaf) for leaf in leaves if isinstance(leaf, np.ndarray)]
     if len(set(arrays)) != len(arrays):
-        raise ArgumentError("one array is in the value twice", None, "pass it once, or a copy")
+        raise ArgumentError("one array is in the value twice", loc, "pass it once, or a copy")
 
 
 def _matrix(pattern: Any) -> Any:

@@ -32,6 +32,8 @@ from mlir.ir import (
 )
 
 _FLOATS = ("f64", "f32", "f16", "bf16")
+#: What additions of cotangents say: no program defines in which order what reaches a value is summed. See order.py.
+ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
 
 
 def is_float(type_: Type) -> bool:
@@ -113,6 +115,7 @@ class Builder:
 
     def __init__(self, ip: InsertionPoint, loc: Location):
         self.ip, self.loc = ip, loc
+        self._any_order: Attribute | None = None
 
     @contextmanager
     def at(self, ip: InsertionPoint | Block, loc: Location | None = None) -> Iterator[None]:
@@ -177,11 +180,12 @@ class Builder:
 
     # arithmetic ----------------------------------------------------------------------------------------------------
     def add(self, a: Value, b: Value) -> Value:
-        """a + b of a differentiable type."""
+        """a + b of a differentiable type: parts of a cotangent, which may be added up in any order."""
         element = a.type.element_type if isinstance(a.type, VectorType) else a.type
-        if isinstance(element, ComplexType):
-            return self.value("complex.add", [a, b], a.type)
-        return self.value("arith.addf", [a, b], a.type)
+        name = "complex.add" if isinstance(element, ComplexType) else "arith.addf"
+        if self._any_order is None:
+            self._any_order = Attribute.parse(ANY_ORDER, a.type.context)
+        return self.value(name, [a, b], a.type, {"fastmath": self._any_order})
 
     def integer(self, name: str, a: Value, b: Value) -> Value:
         return self.value(f"arith.{name}", [a, b], a.type)

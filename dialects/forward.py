@@ -14,7 +14,7 @@ from mlir.ir import IntegerAttr, Operation, Type, Value
 from . import lanes, rules
 from .activity import STOPS
 from .augment import Augmenter
-from .builder import is_memref
+from .builder import is_memref, operation
 from .caches import cache_type, pushed_type
 from .copier import attributes_of
 from .custom.forward import call_forward_rule
@@ -23,6 +23,7 @@ from .errors import refuse
 from .extremes import SETTLED, foresee, is_extreme, unordered, won
 from .launches import if_then
 from .objects import chain
+from .order import ADDITIONS, follow_order
 
 
 class Forward(Augmenter):
@@ -89,6 +90,8 @@ class Forward(Augmenter):
         for result, tangent in zip(op.results, made, strict=True):
             if tangent is not None and self.activity.value(result):
                 self.tangent[result] = tangent
+        if op.name in ADDITIONS and made[0] is not None and all(t is not None for t in moving):
+            follow_order(op, operation(made[0].owner))
 
     def copy_func_call(self, op: Operation) -> None:
         if self.activity.by_rule(op):

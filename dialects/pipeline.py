@@ -30,6 +30,7 @@ from .lane_pieces import split_lanes
 from .launch_memory import place_memory
 from .launches import inline_device_calls
 from .objects import OVERLAP, mark_overlapping
+from .order import keep_order
 from .prepare import prepare
 from .private import make_private
 from .request import Request
@@ -111,6 +112,7 @@ def clean(module: Module) -> None:
             if OVERLAP not in module.operation.attributes:
                 settle_reverse_loops(op)
             drop_zeros(op)
+        keep_order(module)
 
 
 def arrange_lanes(module: Module) -> None:

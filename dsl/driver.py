@@ -347,6 +347,8 @@ def _asked(state: State, request: Request) -> Asked:
     module = parse(lowered.module_text)
     if not _strict(state, request):
         module.operation.attributes["autodiff.overlap"] = UnitAttr.get(module.context)
+    if not state.options.contract:
+        module.operation.attributes["autodiff.ordered"] = UnitAttr.get(module.context)
     if mode is None:
         return Asked(module, lowered.entry, lowered, result, "const", True)
     returns = result_activity(mode, request.returns, result).__name__.lower()

@@ -21,7 +21,8 @@ class KernelOptions(NamedTuple):
 
     boundscheck: an index out of range raises IndexError, an integer division by zero ZeroDivisionError.
     fastmath: sums may be reordered, and divisions become multiplications; NaN and infinity keep their meaning.
-    contract: a product and a sum may become one fused operation (rounded once).
+    contract: a product and a sum may become one fused operation (rounded once), and what adds up to a cotangent may be
+        added in any order. False: each operation is rounded by itself, and cotangents are added against the program.
     vector_math: vectorised loops may call the vector versions of sin, exp, log, ... (to 4 units in the last place).
     strict_aliasing: arrays of one call must not overlap; False compiles for arrays that may (shadows as their primals).
     print_ir, print_activity: print the MLIR, and what carries a derivative, of all that is compiled from now on.

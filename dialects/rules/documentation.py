@@ -16,6 +16,8 @@ applying them to the ops that they emit. An op in none of these lists stops diff
 derivative would have to flow through it.
 
 With strong zero, a zero tangent or cotangent times an infinite partial is 0.
+
+In reverse mode, what the uses of a value add to its cotangent may be added up in any order (`dialects/order.py`).
 """
 
 _COMPLEX = """\

@@ -173,6 +173,12 @@ class IterationSweep(Sweep):
         known = self.shadows.get(old)
         return self.reverse.shadow(old, self.frame.outer) if known is None else known  # type: ignore[arg-type]
 
+    def view_shadow(self, op: Operation, new: Operation) -> Shadow:
+        """Of memory from outside too, if the view may travel on within the iteration."""
+        if self.activity.objects.travels(op.operands[0]):
+            return Augmenter.view_shadow(self, op, new)
+        return super().view_shadow(op, new)
+
 
 class ReplaySweep(IterationSweep):
     """The slice of one iteration that its adjoint needs."""

@@ -244,3 +244,40 @@ func.func @memref_carried(%a: memref<4xf64>, %b: memref<4xf64>) {
   }
   return
 }
+// -----
+// An iteration that is run again chooses between a view of the argument and memory of its own.
+func.func @chosen_view(%a: memref<6xf64>, %b: memref<6xf64>, %n: index) -> f64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c4 = arith.constant 4 : index
+  %zero = arith.constant 0.0 : f64
+  %s = scf.for %t = %c0 to %n step %c1 iter_args(%acc = %zero) -> f64 {
+    %odd = arith.remui %t, %c2 : index
+    %is = arith.cmpi eq, %odd, %c0 : index
+    %v = scf.if %is -> memref<4xf64, strided<[1], offset: ?>> {
+      %w = memref.subview %a[1] [4] [1] : memref<6xf64> to memref<4xf64, strided<[1], offset: 1>>
+      %x = memref.cast %w : memref<4xf64, strided<[1], offset: 1>> to memref<4xf64, strided<[1], offset: ?>>
+      scf.yield %x : memref<4xf64, strided<[1], offset: ?>>
+    } else {
+      %w = memref.alloc() : memref<4xf64>
+      scf.for %i = %c0 to %c4 step %c1 {
+        %p = memref.load %b[%i] : memref<6xf64>
+        %q = arith.mulf %p, %p : f64
+        memref.store %q, %w[%i] : memref<4xf64>
+      }
+      %x = memref.cast %w : memref<4xf64> to memref<4xf64, strided<[1], offset: ?>>
+      scf.yield %x : memref<4xf64, strided<[1], offset: ?>>
+    }
+    scf.for %i = %c0 to %c4 step %c1 {
+      %p = memref.load %v[%i] : memref<4xf64, strided<[1], offset: ?>>
+      %q = memref.load %b[%i] : memref<6xf64>
+      %r = arith.addf %p, %q : f64
+      memref.store %r, %b[%i] : memref<6xf64>
+    }
+    %e = memref.load %b[%c1] : memref<6xf64>
+    %f = arith.addf %acc, %e : f64
+    scf.yield %f : f64
+  }
+  return %s : f64
+}

@@ -270,8 +270,12 @@ def _function(module: Module, at: Operation, name: str) -> Operation:
 
 
 def parse(text: str, context: Context | None = None) -> Module:
-    """A module from text, in a context that knows the autodiff dialect."""
-    context = context or Context()
+    """A module from text, in a context that knows the autodiff dialect; a new one works in the calling thread only: a
+    process that is forked from this one has no other threads, and could not end the context.
+    """
+    if context is None:
+        context = Context()
+        context.enable_multithreading(False)
     dialect.load(context)
     with context:
         return Module.parse(text)

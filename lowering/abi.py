@@ -6,11 +6,19 @@ from __future__ import annotations
 OK, OUT_OF_MEMORY, BAD_EXTENT, DISAGREEMENT = 0, 1, 2, 3
 # The words that generated code and this process share, in a variable of this name: the key of the thread-specific jump
 # buffer, the address of the C library's function for the size of a block (0: there is none), how many bytes of freed
-# blocks to keep for the next call, how many are kept, the kept blocks, and how many threads a launch may use.
+# blocks to keep for the next call, how many are kept, the kept blocks, and how many threads a launch may use; then
+# what threads that wait for work have in common (see `grid.pool`): the function that shares work out, the list of jobs,
+# how many threads were started, how often work was shared out, and, each with room enough for C's, a lock and two
+# conditions.
 SHARED = "dsl.shared"
 JUMP_KEY, USABLE_SIZE, KEEP_LIMIT, KEPT, BLOCKS = range(5)
 BLOCK_COUNT = 64
 THREADS = BLOCKS + BLOCK_COUNT
+POOL, JOBS, STARTED, SHARED_OUT = range(THREADS + 1, THREADS + 5)
+LOCK, WAKE, DONE = range(SHARED_OUT + 1, SHARED_OUT + 49, 16)
+SHARED_WORDS = DONE + 16
+#: The function that an object with launches in it exports for `POOL`.
+RUN_POOL = "dsl.pool.share"
 
 
 def symbol(entry: str) -> str:

@@ -19,13 +19,22 @@ from .abi import (
     BLOCK_COUNT,
     BLOCKS,
     DISAGREEMENT,
+    DONE,
+    JOBS,
     JUMP_KEY,
     KEEP_LIMIT,
     KEPT,
+    LOCK,
     OUT_OF_MEMORY,
+    POOL,
+    RUN_POOL,
     SHARED,
+    SHARED_OUT,
+    SHARED_WORDS,
+    STARTED,
     THREADS,
     USABLE_SIZE,
+    WAKE,
     symbol,
 )  # fmt: skip
 from .errors import LoweringError
@@ -112,6 +121,11 @@ def threads() -> int:
     return _linker().shared[THREADS]
 
 
+def shared_out() -> int:
+    """How often a launch or loop of this process has been run by several threads."""
+    return _linker().shared[SHARED_OUT]
+
+
 def _processors() -> int:
     """How many processors this process may use."""
     try:
@@ -148,13 +162,17 @@ class _Linker:
         elements = (Element * 2)(Element(OBJECT, code, len(code)), Element(PROCESS, b"", 0))
         known = {SHARED: ctypes.addressof(self.shared), **extra}
         imports = (Symbol * len(known))(*(Symbol(key.encode(), value) for key, value in known.items()))
-        exports = (Symbol * 1)(Symbol(name.encode(), 0))
+        names = [name, RUN_POOL] if RUN_POOL.encode() in code else [name]
+        exports = (Symbol * len(names))(*(Symbol(n.encode(), 0) for n in names))
         error = ctypes.c_char_p()
         with self.lock:
             library = f"k{next(self.numbers)}".encode()
             tracker = self.llvm.LLJIT_Link(
-                self.jit, library, elements, 2, imports, len(imports), exports, 1, ctypes.byref(error)
+                self.jit, library, elements, 2, imports, len(imports), exports, len(names), ctypes.byref(error)
             )
+            if tracker and len(names) > 1 and not self.shared[POOL]:
+                self.shared[POOL] = exports[1].address
+                return Loaded(exports[0].address, 0)  # threads wait in this code: it stays
         if not tracker:
             reason = self.llvm.take(error).strip()
             missing = [n for n in undefined(code) if n not in known and not hasattr(self.process, n)]
@@ -170,7 +188,7 @@ class _Linker:
 
     def _shared(self) -> ctypes.Array[ctypes.c_uint64]:
         """The words that generated code reads and writes, see `abi`."""
-        words = (ctypes.c_uint64 * (THREADS + 1))()
+        words = (ctypes.c_uint64 * SHARED_WORDS)()
         if self.process.pthread_key_create(ctypes.byref(words, 8 * JUMP_KEY), None):
             raise LoweringError("the process has no thread-specific keys left")
         for name in ("malloc_usable_size", "malloc_size"):  # of Linux, of macOS
@@ -179,7 +197,17 @@ class _Linker:
                 break
         words[KEEP_LIMIT] = _keep_limit()
         words[THREADS] = _processors()
+        self._unlock(words)
+        if hasattr(os, "register_at_fork"):  # a new process has none of the threads
+            os.register_at_fork(after_in_child=lambda: self._unlock(words))
         return words
+
+    def _unlock(self, words: ctypes.Array[ctypes.c_uint64]) -> None:
+        """No threads wait for work, and there is none."""
+        words[JOBS] = words[STARTED] = 0
+        for number, start in ((LOCK, "pthread_mutex_init"), (WAKE, "pthread_cond_init"), (DONE, "pthread_cond_init")):
+            ctypes.memset(ctypes.byref(words, 8 * number), 0, 8 * 16)
+            self.process[start](ctypes.byref(words, 8 * number), None)
 
 
 _the_linker: _Linker | None = None

@@ -26,6 +26,7 @@ def lower(kernel: Kernel, arg_types: tuple[types.Type, ...], options: Any) -> Lo
 
     with deep(kernel), ir.Context() as context, ir.Location.unknown():
         context.allow_unregistered_dialects = True
+        context.enable_multithreading(False)
         module = ir.Module.create()
         unit = Unit(module, options)
         _count(kernel, arg_types)

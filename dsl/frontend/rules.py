@@ -91,6 +91,7 @@ class RuleMaker:
             return None
         with ir.Context() as context, ir.Location.unknown():
             context.allow_unregistered_dialects = True
+            context.enable_multithreading(False)
             unit = Unit(ir.Module.create(), self.options, self)
             asked = Asked(ruled, part, wanted)
             rule = choose(unit, asked, rules)

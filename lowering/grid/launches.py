@@ -25,6 +25,7 @@ from .pool import BLOCKS
 from .regions import Regions
 from .sums import sums
 from .windows import Reach
+from .work import of_launch
 
 
 def lower(module: Module, text: str, check: bool, distinct_arrays: bool) -> list[Part]:
@@ -85,7 +86,7 @@ def _lower(
         e.op("func.return")
     with e.at(InsertionPoint(launch)):
         blocks = e.product(dims[:3])
-        work = e.binary("muli", e.product(dims[3:]), e.integer(_work(launch)))
+        work = e.binary("muli", e.product(dims[3:]), of_launch(e, launch, reach, dims, given))
         if summed is None:
             call(module, e, number, [blocks, work, e.integer(int(in_order))], given)
         else:
@@ -107,18 +108,6 @@ def _place(e: Emitter, number: Value, grid: list[Value]) -> list[Value]:
         e.value("arith.remui", [rest, grid[1]], number.type),
         e.value("arith.divui", [rest, grid[1]], number.type),
     ]
-
-
-def _work(launch: Operation) -> int:
-    """About how many operations a thread does; a loop counts as ten trips."""
-    total = 0
-    for op in walk(launch):
-        depth, around = 0, plain(op.parent) if op != launch else launch
-        while around != launch:
-            depth += around.name in ("scf.for", "scf.while", "scf.parallel")
-            around = plain(around.parent)
-        total += 10 ** min(depth, 3)
-    return total
 
 
 def _dynamic_shared(launch: Operation) -> int:

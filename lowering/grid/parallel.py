@@ -9,10 +9,11 @@ from __future__ import annotations
 from mlir.ir import IndexType, InsertionPoint, Module, Operation, Value
 
 from .calls import Copier
-from .emit import Emitter, captured, operations, plain, walk
+from .emit import Emitter, captured, operations
 from .order import seen_order
 from .parts import Part, call, copies, distinct, outside
 from .pool import BLOCKS
+from .work import of_iteration
 
 #: Into how many pieces a loop with reductions is cut, at most.
 CHUNKS = 256
@@ -36,7 +37,7 @@ def lower_parallel(module: Module, loop: Operation, number: int) -> Part:
         pieces = e.value("arith.ceildivui", [total, size], index)
     partial = [e.alloc(init.type, [pieces]) for init in inits]
     handed = [*given, *trips, total, size, *partial]
-    work = e.integer(sum(10 ** int(plain(op.parent) != loop) for op in walk(loop)))
+    work = of_iteration(e, loop)
     if inits:
         work = e.value("arith.muli", [work, size], index)
     ordered = e.integer(int(bool(seen_order(loop))))

@@ -236,9 +236,10 @@ def _shift(h: Host, a: Interval, b: Interval) -> Interval:
 
 
 def _positive(h: Host, b: Interval) -> Interval:
-    """A divisor, which has to be positive."""
+    """A divisor, which has to be positive. One number stays one."""
     h.require(h.e.compare(4, b.least, h.number(0)))
-    return Interval(*(h.op("maxsi", end, h.number(1)) for end in b))
+    made = {end: h.op("maxsi", end, h.number(1)) for end in b}
+    return Interval(made[b.least], made[b.most])
 
 
 def _natural(h: Host, a: Interval) -> None:
@@ -260,10 +261,10 @@ def _remainder(h: Host, a: Interval, b: Interval) -> Interval:
     last = h.op("subi", b.most, h.number(1))
     natural = h.e.compare(5, a.least, h.number(0))
     least = h.select(natural, h.number(0), h.op("subi", h.number(0), last))
-    if b.least != b.most:
-        return Interval(least, last)
     rounds = [h.op("divsi", end, b.most) for end in a]
     same = h.op("andi", natural, h.e.compare(0, rounds[0], rounds[1]))
+    if b.least != b.most:  # by the same number all the same?
+        same = h.op("andi", same, h.e.compare(0, b.least, b.most))
     ends = [h.op("remsi", end, b.most) for end in a]
     return Interval(h.select(same, ends[0], least), h.select(same, ends[1], last))
 
@@ -288,6 +289,15 @@ def _select(h: Host, c: Interval, a: Interval, b: Interval) -> Interval:
     least, most = h.op("minsi", a.least, b.least), h.op("maxsi", a.most, b.most)
     least, most = h.select(c.most, least, b.least), h.select(c.most, most, b.most)
     return Interval(h.select(c.least, a.least, least), h.select(c.least, a.most, most))
+
+
+def _differing_bits(h: Host, a: Interval, b: Interval) -> Interval:
+    """Of numbers that are not negative: at most their sum."""
+    natural = h.op("andi", *(h.e.compare(5, end.least, h.number(0)) for end in (a, b)))
+    most = h.op("addi", a.most, b.most)
+    return Interval(
+        h.select(natural, h.number(0), h.number(-EVERYTHING)), h.select(natural, most, h.number(EVERYTHING))
+    )
 
 
 def _same(h: Host, a: Interval) -> Interval:
@@ -337,6 +347,7 @@ _RULES: dict[str, Callable[..., Interval]] = {
     "arith.maxsi": _ends("maxsi"),
     "arith.minui": _unsigned(_ends("minsi")),
     "arith.maxui": _unsigned(_ends("maxsi")),
+    "arith.xori": _differing_bits,
     "arith.select": _select,
     "arith.index_cast": _same,
     "arith.index_castui": _same_natural,

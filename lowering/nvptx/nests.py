@@ -57,8 +57,10 @@ class Nest:
     def __init__(self, loop: Operation, arrays: Arrays, distinct: bool) -> None:
         self.loop, self.arrays, self.distinct = loop, arrays, distinct
         reduces = loop.name == "scf.parallel" and len(loop.results) > 0
-        self.is_sound = loop.name in ("scf.for", "scf.parallel") and not reduces and all(
-            launchable(op) for op in walk(loop) if op != loop
+        self.is_sound = (
+            loop.name in ("scf.for", "scf.parallel")
+            and not reduces
+            and all(launchable(op) for op in walk(loop) if op != loop)
         )
         if not self.is_sound:
             return

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import dsl
-from dsl import Const, Duplicated, Reverse, autodiff
+from dsl import Active, Const, Duplicated, Reverse, autodiff
+from lowering import jit
 
 from .corpus import Case
 from .differentiate import check
@@ -136,6 +142,108 @@ def test_results_do_not_depend_on_the_number_of_threads(name):
         dsl.set_num_threads(count)
         found.append([a.tobytes() for a in run(CASES[name])])
     assert all(f == found[0] for f in found)
+
+
+def jobs(work):
+    """How often several threads share the work of a call."""
+    work()
+    before = jit.shared_out()
+    work()
+    return jit.shared_out() - before
+
+
+@pytest.mark.parametrize(
+    "name, forward, reverse",
+    [
+        ("stencil", 1, 2),  # sums into neighbours' cells: chunks of even number, then those of odd number
+        ("periodic", 1, 2),
+        ("clamped", 1, 2),
+        ("weighted", 1, 1),  # copies of the few cells that all threads add to
+    ],
+)
+def test_gradients_are_shared_out(name, forward, reverse):
+    assert jobs(lambda: run(CASES[name])) == forward + reverse
+
+
+@dsl.kernel
+def rows(x):
+    s = 0.0
+    for i in dsl.prange(x.shape[0]):
+        for j in range(x.shape[1]):
+            s += np.sin(x[i, j]) * x[i, j]
+    return s
+
+
+def test_trips_of_loops_count():
+    """A few iterations are worth several threads where each of them is long."""
+    large, small = np.ones((8, 40_000)), np.ones((8, 4))
+
+    def gradient(x):
+        return lambda: autodiff(Reverse, rows, Active, Duplicated(x, np.zeros_like(x)))
+
+    assert jobs(lambda: rows(large)) == jobs(gradient(large)) == 1
+    assert jobs(lambda: rows(small)) == jobs(gradient(small)) == 0
+    dsl.set_num_threads(1)
+    assert jobs(lambda: rows(large)) == 0
+
+
+def test_calls_at_once():
+    """Calls from several threads of Python share the threads that wait for work."""
+    names, found = ["stencil", "histogram", "both", "weighted"] * 3, {}
+    alone = {name: [a.tobytes() for a in run(CASES[name])] for name in set(names)}
+
+    def work(number, name):
+        found[number] = [[a.tobytes() for a in run(CASES[name])] for _ in range(5)]
+
+    callers = [threading.Thread(target=work, args=call) for call in enumerate(names)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert all(result == alone[name] for number, name in enumerate(names) for result in found[number])
+
+
+#: A kernel that is let go of, whose code the waiting threads are in; a process that is forked and has none of them.
+PROCESS = """
+import gc, os
+import numpy as np
+import dsl
+
+dsl.set_num_threads(3)
+x = np.ones(100_000)
+
+
+def made(factor):
+    @dsl.kernel
+    def double(x):
+        i = dsl.grid(1)
+        if i < len(x):
+            x[i] = np.sin(x[i]) * factor
+
+    return double
+
+
+kernel = made(2.0)
+kernel.forall(len(x))(x)
+del kernel
+gc.collect()
+made(3.0).forall(len(x))(x)
+child = os.fork()
+made(4.0).forall(len(x))(x)
+made(5.0).forall(len(x))(x)
+np.testing.assert_allclose(x, 5.0 * np.sin(4.0 * np.sin(3.0 * np.sin(2.0 * np.sin(1.0)))), 1e-14)
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork")
+def test_process_that_forks_and_ends(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(PROCESS)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, script], cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_histogram_is_numpys():

@@ -393,3 +393,91 @@ def returns_annotation(x):
 def test_annotations_are_not_returned() -> None:
     with pytest.raises(UnsupportedSyntax, match="returns an annotation"):
         returns_annotation(1.0)
+
+
+@dsl.kernel
+def doubled(a):
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] ** 3
+        a[i] = 2.0 * a[i]
+    return total
+
+
+@dsl.kernel
+def through_two_names(a, b):
+    a[0] = a[0] * a[1]
+    return b[0] ** 2
+
+
+@dsl.kernel
+def pieces(u, a, b, c, d):
+    autodiff(Reverse, energy, Active, Duplicated(u[a:b], u[c:d]))
+    return u[c] * u[d - 1]
+
+
+@dsl.kernel
+def columns(m, i, j, w):
+    autodiff(Reverse, doubled_columns, Active, Duplicated(m[:, i : i + w], m[:, j : j + w]))
+    return m[0, j] + m[1, j]
+
+
+@dsl.kernel
+def doubled_columns(m):
+    total = 0.0
+    for i in range(m.shape[0]):
+        total += doubled(m[i])
+    return total
+
+
+@dsl.kernel
+def rows_of_callers(m, i, j):
+    return gradient_into_row(m[i], m[j])
+
+
+@dsl.kernel
+def gradient_into_row(x, dx):
+    autodiff(Reverse, energy, Active, Duplicated(x, dx))
+    return dx[0] * dx[1]
+
+
+@dsl.kernel
+def two_names(u, du, i):
+    autodiff(Reverse, through_two_names, Active, Duplicated(u[0:2], du[0:2]), Duplicated(u[i:], du[i:]))
+    return du[0]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "apart", "meeting"),
+    [
+        (pieces, [(0, 4, 4, 8), (4, 8, 0, 4), (0, 0, 0, 8)], [(0, 4, 3, 7), (2, 6, 0, 4), (1, 5, 1, 5)]),
+        (columns, [(0, 1, 1), (2, 0, 1), (0, 2, 2), (2, 0, 2)], [(1, 1, 1), (0, 1, 2), (2, 1, 2)]),
+        (rows_of_callers, [(0, 1), (3, 1)], [(0, 0), (2, 2)]),
+    ],
+)
+def test_shadows_among_views_of_one_array_share_nothing(kernel, apart, meeting):
+    rng = np.random.default_rng(5)
+    x = rng.uniform(0.5, 1.5, 8 if kernel is pieces else (4, 4))
+    direction = rng.uniform(-1, 1, x.shape)
+    for numbers in meeting:
+        with pytest.raises(ValueError, match=r"overlap(.|\n)*Duplicated\("):
+            kernel(x.copy(), *numbers)
+    for numbers in apart[:2]:
+        at = lambda t, n=numbers: kernel(x + t * direction, *n)
+        expected = (8 * (at(1e-4) - at(-1e-4)) - (at(2e-4) - at(-2e-4))) / 12e-4
+        rest = [Const(n) for n in numbers]
+        (tangent,) = autodiff(Forward, kernel, Duplicated(x.copy(), direction.copy()), *rest)
+        assert tangent == pytest.approx(expected, rel=1e-8)
+        gradient = np.zeros_like(x)
+        autodiff(Reverse, kernel, Active, Duplicated(x.copy(), gradient), *rest)
+        assert np.sum(gradient * direction) == pytest.approx(tangent, rel=1e-12)
+    for numbers in apart[2:]:
+        kernel(x.copy(), *numbers)
+
+
+def test_an_overwritten_argument_shares_nothing_with_another_one():
+    u, du = np.array([2.0, 3.0, 5.0, 7.0]), np.zeros(4)
+    two_names(u.copy(), du, 2)
+    assert du.tolist() == [0.0, 0.0, 10.0, 0.0]
+    with pytest.raises(ValueError, match="overwritten"):
+        two_names(u.copy(), np.zeros(4), 0)

@@ -21,7 +21,10 @@ from ..annotations import Active, Annotation, Const
 from ..derivative import builder, one_of
 from ..modes import Mode
 from ..request import BATCHES, MIXED, SHADOWED, activity, is_continuous, result_activity
+from ..written import written_arguments
 from . import scalars
+from .apart import are_apart
+from .memory import may_overlap, same_view
 from .scope import StructValue
 from .structs import Structs
 from .values import Builder, TupleValue, Value, constant
@@ -254,7 +257,7 @@ class _Call:
         activities: list[str] = []
         for argument, type_ in zip(self.arguments, self.types):
             operands += self._operands(argument, type_, activities)
-        self._refuse_same(operands)
+        self._keep_apart(operands, activities, function.symbol)
         if function.raises:
             operands.append(b.error_cell)
             activities.append("const")
@@ -326,12 +329,42 @@ class _Call:
                 found += beside
         return found
 
-    def _refuse_same(self, operands: list[ir.Value]) -> None:
-        """A shadow that is its primal, or another shadow, by its very name."""
-        arrays = [_root(v) for v in operands if isinstance(v.type, ir.MemRefType)]
-        roots = set(arrays)
-        if len(roots) < len(arrays) and any(a.shadows for a in self.arguments):
-            self._refuse("one array is given twice", "give each shadow memory of its own, and pass copies")
+    def _keep_apart(self, operands: list[ir.Value], activities: list[str], symbol: str) -> None:
+        """Shadows must share no memory with what is differentiated, nor with each other where that is overwritten.
+
+        Refused where it is known here, else asked at run time where it may be so.
+        """
+        arrays: list[tuple[ir.Value, int]] = []  # each with the number of its argument, shadows below zero
+        rest = iter(operands)
+        for number, kind in enumerate(activities):
+            primal = next(rest)
+            shadows = [next(rest) for _ in range(self._shadow_count(kind, primal))]
+            found = [(primal, number), *((shadow, -1 - number) for shadow in shadows)]
+            arrays += [(v, n) for v, n in found if isinstance(v.type, ir.MemRefType)]
+        if all(number >= 0 for _, number in arrays):
+            return
+        written: list[bool] | None = None
+        numbers = [number for _, number in arrays if number >= 0]
+        for k, (left, i) in enumerate(arrays):
+            for right, j in arrays[:k]:
+                if left == right or same_view(left, right):
+                    self._refuse("one array is given twice", "give each shadow memory of its own, and pass copies")
+                if not may_overlap(self.b, left, right):
+                    continue
+                if (i < 0) == (j < 0):  # two arrays, or two shadows
+                    if written is None:
+                        written = written_arguments(self.e.unit.shared.module, symbol)
+                    if not any(written[numbers.index(n if n >= 0 else -1 - n)] for n in (i, j)):
+                        continue
+                what = "one is a shadow or is overwritten"
+                message = f"arrays overlap in a derivative of {self.kernel.name}, where {what}"
+                self.b.check(are_apart(self.b, left, right), "ValueError", message, soft=True)
+
+    def _shadow_count(self, kind: str, primal: ir.Value) -> int:
+        """How many operands stand behind one of this activity."""
+        if not kind.startswith("duplicated"):
+            return 0
+        return self.width if isinstance(primal.type, ir.MemRefType) else 1
 
     def _tangent_types(self, type_: ir.Type) -> list[ir.Type]:
         if isinstance(type_, ir.MemRefType):
@@ -408,13 +441,6 @@ def _scalar_of(leaf: types.Type) -> types.Scalar:
     scalar = leaf.dtype if isinstance(leaf, types.ArrayType) else leaf
     assert isinstance(scalar, types.Scalar)
     return scalar
-
-
-def _root(value: ir.Value) -> ir.Value:
-    """The array of which a value is another layout."""
-    while isinstance(value.owner, ir.Operation) and value.owner.name == "memref.cast":
-        value = value.owner.operands[0]
-    return value
 
 
 _FORM = "write autodiff(Reverse, f, Active, Active(x)) or autodiff(Forward, f, Duplicated(x, dx))"

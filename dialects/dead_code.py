@@ -13,7 +13,7 @@ from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
 from .augment import yielded
 from .builder import Builder, is_memref, operation, operations, walk
 from .copier import attributes_of, pick
-from .launches import BARRIERS, LAUNCH
+from .launches import BARRIERS, LAUNCH, around
 from .objects import ALLOCATIONS, VIEWS, MemoryObject, Objects, written
 from .plan import pure
 
@@ -62,7 +62,9 @@ class _Sweeper:
 
     def _effect(self, op: Operation) -> bool:
         """Whether `op` does something that can be seen from outside by itself."""
-        if op.name in _REGIONS or op.name in _ENDS or op.name in BARRIERS:
+        if op.name in BARRIERS:  # in a function of threads; those in a launch are kept with it
+            return around(op) is None
+        if op.name in _REGIONS or op.name in _ENDS:
             return False
         if op.name in ALLOCATIONS or op.name in _READS or op.name in VIEWS or pure(op):
             return False

@@ -17,6 +17,7 @@ from .custom.reverse import CustomCalls
 from .findings import Findings
 from .forward import Forward
 from .holomorphic import conjugate, refuse_others
+from .launches import DEVICE, barrier, meets
 from .request import Request
 from .reverse import Reverse
 from .structure import symbol
@@ -108,6 +109,8 @@ def _reverse(
         builder.op("autodiff.turn")
     returned = list(operations(entry)[-1].operands)
     results = sweep.values(returned) if request.primal else []
+    if DEVICE in activity.function.attributes and meets(activity.function):
+        barrier(builder)  # what threads share in the forward sweep may be written again in the reverse sweep
     root = reverse.root(sweep, block)
     turned: Turn = partial(conjugate, builder) if request.holomorphic else (lambda value, type_: value)
     moving = [a for a, kind in zip(entry.arguments, request.activity, strict=True) if kind.startswith("duplicated")]

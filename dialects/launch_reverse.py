@@ -76,7 +76,9 @@ class LaunchAdjoints:
             replay = self.planner.replay(op, body, scope.frame)
             if replay is None:
                 raise refuse(
-                    op, "what this launch computes cannot be run again, and cannot be taped", "split the kernel in two"
+                    self.planner.obstacles.get(op, op),
+                    "what threads compute here cannot be run again in the reverse sweep, and cannot be taped",
+                    "split the kernel in two",
                 )
             frame = Frame(body, outer=inner)
             sweep = ReplaySweep(self, frame, replay)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from .activity import THROUGH, Activity
 from .builder import ancestor_in, is_memref, operation, terminator, walk
 from .checkpoint.marks import NAME as MARK
 from .checkpoint.marks import mark_of
-from .custom.marks import is_repeatable, is_repeatable_with
+from .custom.marks import is_repeatable, is_repeatable_with, writes
 from .errors import refuse
 from .extremes import SETTLED
 from .launches import BARRIERS, EXCHANGES, EXTENTS, LAUNCH, PLACES, is_shared, stands_in
@@ -64,7 +64,10 @@ class Replay:
 
 
 class NotReplayable(Exception):
-    """A loop whose iterations cannot be run again by themselves."""
+    """A loop whose iterations cannot be run again by themselves, because of this op."""
+
+    def __init__(self, op: Operation):
+        self.op = op
 
 
 class Planner:
@@ -74,6 +77,8 @@ class Planner:
         self.activity, self.stability, self.snapshots = activity, stability, snapshots
         #: What was decided for each loop.
         self.decided: dict[Operation, Replay | None] = {}
+        #: For loops that cannot be replayed, the op that is in the way.
+        self.obstacles: dict[Operation, Operation] = {}
 
     def replay(self, loop: Operation, body: Block, frame: Frame) -> Replay | None:
         """The slice to replay `loop` (in `frame`) by, or None where its values are taped instead."""
@@ -84,31 +89,33 @@ class Planner:
         nested = [op for op in walk(loop) if op != loop]
         if loop.name != LAUNCH and not any(op.name in LOOPS or op.name in ALLOCATIONS for op in nested):
             return None
-        if any(op.name.startswith("autodiff.") and op.name not in (*_TRANSPARENT, MARK) for op in nested):
-            return None
-        if any(self.activity.by_rule(op) and not self._again(op, loop) for op in nested):
-            return None
+        for op in nested:
+            is_ours = op.name.startswith("autodiff.") and op.name not in (*_TRANSPARENT, MARK)
+            if is_ours or (self.activity.by_rule(op) and not self._again(op, loop)):
+                self.obstacles[loop] = op
+                return None
         try:
             replay = Slicer(self, loop, body, frame).run(nested)
             if self.snapshots.choose(loop, replay, frame):
                 replay = Slicer(self, loop, body, frame).run(nested)
             return replay
-        except NotReplayable:
+        except NotReplayable as found:
+            self.obstacles[loop] = found.op
             return None
 
     def _again(self, call: Operation, loop: Operation) -> bool:
-        """Whether a call that a rule carries out may be made again. One that takes arrays may be in a launch, if these
-        are the thread's own: its rule adds to their shadows plainly.
+        """Whether a call that a rule carries out may be made again. One that takes arrays may be in a launch, if it
+        writes none but the thread's own, and reads what is still there.
         """
         if is_repeatable(call) or loop.name != LAUNCH or not is_repeatable_with(call):
             return is_repeatable(call)
-        for memory in (o for m in call.operands if is_memref(m.type) for o in self.activity.objects.of(m)):
+        for memory in (o for m in writes(call) for o in self.activity.objects.of(m)):
             allocation = memory.allocation
             if allocation is None or not stands_in(allocation, loop) or is_shared(memory.value.type):
                 raise refuse(
                     call,
-                    "a rule adds to the shadow of an array that is not the thread's own",
-                    "copy what the function needs into a dsl.local_array",
+                    "a function with rules writes to an array that is not the thread's own",
+                    "let it write to a dsl.local_array",
                 )
         return True
 
@@ -126,7 +133,7 @@ class Slicer:
         for memory in self.replay.leaving:
             allocation = memory.allocation
             if allocation is not None and allocation.block != body:
-                raise NotReplayable
+                raise NotReplayable(allocation)
 
     def run(self, nested: list[Operation]) -> Replay:
         self.todo += needed_within(self.loop, self.activity)
@@ -160,10 +167,10 @@ class Slicer:
                     self._carry(op, position)
             elif not op.name.startswith("scf."):
                 if any(not self._local(m, v) for v in written(op) for m in self.activity.objects.of(v)):
-                    raise NotReplayable
+                    raise NotReplayable(op)
                 self._want(op)
                 if op in self.replay.taped_loads:
-                    raise NotReplayable
+                    raise NotReplayable(op)
 
     def _inside(self, op: Operation) -> bool:
         return ancestor_in(self.body, op) is not None
@@ -192,7 +199,7 @@ class Slicer:
         """The slice needs the value number `position` of those that a region op carries or gives."""
         kept = self.replay.kept.setdefault(op, set())
         if op.name not in ("scf.for", "scf.while", "scf.if"):
-            raise NotReplayable
+            raise NotReplayable(op)
         self._want(op)
         if position in kept:
             return
@@ -231,7 +238,7 @@ class Slicer:
             if op.name == "memref.copy":
                 self._want_content(op, op.operands[0])
         else:
-            raise NotReplayable
+            raise NotReplayable(op)
 
     def _want_load(self, op: Operation) -> None:
         snapshot = self.snapshots.serving(op, self.frame)
@@ -249,7 +256,7 @@ class Slicer:
         objects = self.activity.objects.of(memref)
         if op.name == "memref.atomic_rmw" and objects and all(self._local(o, memref) for o in objects):
             if list(op.results[0].uses) and SETTLED not in op.attributes:
-                raise NotReplayable  # the order of updates was another one then
+                raise NotReplayable(op)  # the order of updates was another one then
             self.todo += list(op.operands)
         else:
             self._readable(op)
@@ -265,10 +272,18 @@ class Slicer:
                     self._want_writer(writer)
             return True
         if local:
-            raise NotReplayable
+            raise NotReplayable(op)
         if op.name == "memref.load":
             return self.stability.stable(op, self.frame)
-        raise NotReplayable  # a copy from memory outside: to be taped element by element, were it a loop
+        if is_repeatable_with(op):
+            if self.stability.holds(op, memref, self.frame):
+                return True
+            raise refuse(
+                op,
+                "a function with rules takes an array that may be overwritten before the reverse sweep",
+                "copy what it needs into a dsl.local_array",
+            )
+        raise NotReplayable(op)  # a copy from memory outside: to be taped element by element, were it a loop
 
     def _local(self, memory: MemoryObject, memref: Value) -> bool:
         """Whether `memref` means this iteration's own instance of `memory`."""
@@ -281,7 +296,7 @@ class Slicer:
             objects = self.activity.objects.of(memref)
             local = [o for o in objects if self._local(o, memref)]
             if local and len(local) != len(objects):
-                raise NotReplayable
+                raise NotReplayable(writer)
             if local:
                 self._want(writer)
 
@@ -289,10 +304,10 @@ class Slicer:
         """A taped load is read in forward order: by index, or, from a stack, once an iteration."""
         scope = self.frame.sweep.scopes.get(load.block)
         if scope is None:
-            raise NotReplayable
+            raise NotReplayable(load)
         if not scope.is_static and not scope.is_queue:
             block = load.block
             while block != self.body:
                 if operation(block.owner).name in LOOPS:
-                    raise NotReplayable
+                    raise NotReplayable(load)
                 block = operation(block.owner).block

@@ -44,13 +44,19 @@ class Sharing:
         """How to add to the shadow of what `op` reads of `memref`. (`answers` is about memory that threads share.)"""
         if around(op) is None and not self.device:
             return How("own", "no threads are around")
-        if all(_is_private(o) for o in self.activity.objects.of(memref)):
+        if self.is_own(op, memref):
             return How("own", "the memory is the thread's own")
         if op not in self.answers:
             how = self._how(op, memref)
             shared = all(is_shared(o.value.type) for o in self.activity.objects.of(memref))
             self.answers[op] = How("shared", how.reason) if how.kind == "atomic" and shared else how
         return self.answers[op]
+
+    def is_own(self, op: Operation, memref: Value) -> bool:
+        """Whether what `op` does with a memref is out of reach of other threads."""
+        if around(op) is None and not self.device:
+            return True
+        return all(_is_private(o) for o in self.activity.objects.of(memref))
 
     def _how(self, op: Operation, memref: Value) -> How:
         launch = around(op)

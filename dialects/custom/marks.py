@@ -29,7 +29,8 @@ REPEATABLE_WITH_ARRAYS = "autodiff.repeatable_with_arrays"
 #: Of functions and of calls: the numbers of arguments.
 READS, WRITES = "autodiff.reads", "autodiff.writes"
 _OF_CALLS = (RULED, CALLS_INACTIVE, KNOWN, SHADOWS, REPEATABLE, REPEATABLE_WITH_ARRAYS, READS, WRITES)
-_OF_RULES = ("autodiff.activity", "autodiff.returns", "autodiff.width", "autodiff.strong_zero")
+#: What a rule says about itself.
+OF_RULES = ("autodiff.activity", "autodiff.returns", "autodiff.width", "autodiff.strong_zero")
 _MARK = "no_inline"
 
 
@@ -121,7 +122,7 @@ def release(module: Module) -> None:
             continue
         for rule in rule_names(op):
             if rule in known:
-                _drop(known[rule], _OF_RULES)
+                _drop(known[rule], OF_RULES)
         _drop(op, (*RULES.values(), INACTIVE, SHADOWS, READS, WRITES, _MARK))
     for function in known.values():
         for op in walk(function):

@@ -14,6 +14,7 @@ from ..tangents import Shadow
 from .calls import config, emit, joined, of_lane, scalar_of_lane, shadows
 from .marks import uses_shadows, writes
 from .resolve import Rule, Rules
+from .shared import for_threads
 
 if TYPE_CHECKING:
     from ..recompute import ReverseScope
@@ -87,12 +88,13 @@ class CustomCalls:
             raise self.rules.missing(call, "augment")
         if augment is None:
             self.rules.check(call, "reverse", back)
-            return Plan(augment, back, 1)
+            return Plan(augment, for_threads(self.rules, reverse.sharing, call, back), 1)
         self.rules.check(call, "augment", augment)
         moving = [r for r, kind in zip(call.results, augment.returns, strict=True) if kind != "const"]
         given = len(call.results) + augment.width * sum(is_memref(r.type) for r in moving)
         self.rules.check(call, "reverse", back, augment.results()[given:])
         shadowed = uses_shadows(call) or any(is_memref(r.type) for r in moving)
+        augment, back = (for_threads(self.rules, reverse.sharing, call, rule) for rule in (augment, back))
         return Plan(augment, back, width if shadowed and augment.width != width else 1)
 
     def _forward_arguments(self, sweep: Sweep, call: Operation, rule: Rule, lane: int) -> list[Value]:

@@ -43,6 +43,7 @@ SAME, SINGLE = "same", "single"
 Follow: TypeAlias = "str | ir.Value"
 
 MISMATCH = "operands could not be broadcast together"
+UNFIT = "could not broadcast input array into the shape of the target"
 
 
 class Node:
@@ -302,24 +303,30 @@ def assign(b: Builder, target: Value, value: Value) -> None:
     if not is_array(value) and not isinstance(value.type, types.Scalar):
         raise b.error(f"{describe(value.type)} cannot be stored in an array of {dtype}")
     casts.check_castable(b, element_value(value).type, dtype)
-    array = b.ir(target)
     node, sizes = operand(b, value)
-    if isinstance(value, LazyValue) or is_array(value):
-        if isinstance(node, ArrayNode) and same_view(node.array, array):
-            return
-        if any(may_overlap(b, array, a) and not same_view(array, a) for a in node.arrays()):
-            copy = materialise(b, value)
-            node = ArrayNode(copy.ir, array_type(copy).dtype)
-    target_sizes = sizes_of(b, target)
-    follows, target_sizes = _follow_target(b, sizes, target_sizes)
+    if isinstance(node, ArrayNode) and same_view(node.array, b.ir(target)):
+        return
+    node = _undisturbed(b, target, value)
+    follows, target_sizes = _follow_target(b, sizes, sizes_of(b, target))
     if isinstance(node, ScalarNode):  # converted once, before the loops
         node = ScalarNode(Value(dtype, (casts.coerce(b, node.value, dtype),)))
-    _fill(b, array, dtype, target_sizes, node, follows)
+    _fill(b, b.ir(target), dtype, target_sizes, node, follows)
 
 
-def _follow_target(b: Builder, sizes: list[Size], target: list[Size]) -> tuple[list[Follow], list[Size]]:
+def _undisturbed(b: Builder, target: Value, value: Value) -> Node:
+    """The elements of a value, of which none changes as those of `target` are written one after the other."""
+    node, _ = operand(b, value)
+    array = b.ir(target)
+    if is_array(value) and any(may_overlap(b, array, a) and not same_view(array, a) for a in node.arrays()):
+        copy = materialise(b, value)
+        return ArrayNode(copy.ir, array_type(copy).dtype)
+    return node
+
+
+def _follow_target(
+    b: Builder, sizes: list[Size], target: list[Size], message: str = UNFIT
+) -> tuple[list[Follow], list[Size]]:
     """How an assigned value's dimensions follow those of the target, which cannot grow."""
-    message = "could not broadcast input array into the shape of the target"
     if len(sizes) > len(target):
         raise b.error(
             f"an array of {len(sizes)} dimensions does not fit into one of {len(target)}", cls=errors.KernelValueError
@@ -356,16 +363,28 @@ def inplace(b: Builder, op: str, target: Value, value: Value) -> None:
     """`target op= value` of an array: its own elements change, its type does not."""
     if isinstance(target, ListValue):
         raise b.error(f"`{op}=` of a list is not arithmetic in Python", "make it an array: np.array([...])")
-    result = binary(b, op, target, value)
-    dtype, computed = array_type(target).dtype, element_value(result).type
-    assert isinstance(computed, types.Scalar)
+    result = _updated(b, op, target, value)
+    dtype, computed = array_type(target).dtype, array_type(result).dtype
     if not _same_kind(computed, dtype):
         what = SYMBOLS.get(op, f"`{op}`")
         raise b.error(
             f"`{op}=` computes in {computed}, which an array of {dtype} does not hold",
             f"NumPy refuses to {what} in place here too; write a = a {op} ..., or convert with .astype({dtype})",
         )
-    assign(b, target, result)
+    casts.check_castable(b, computed, dtype)
+    _fill(b, b.ir(target), dtype, result.sizes, _undisturbed(b, target, result), [SAME] * len(result.sizes))
+
+
+def _updated(b: Builder, op: str, target: Value, value: Value) -> LazyValue:
+    """`target op value`, with the value broadcast to the target, of which each element is read at its own place."""
+    _refuse_lists(b, op, target, value)
+    if op not in ARRAY_BINARY:
+        raise b.error(f"`{op}` does not take {describe(target.type)} and {describe(value.type)}")
+    args = target, _as_element(b, value, target)
+    dtype = ARRAY_BINARY[op].result(b, [element_value(a) for a in args]).strong
+    (left, sizes), (right, given) = (operand(b, a) for a in args)
+    follows, sizes = _follow_target(b, given, sizes, MISMATCH)
+    return LazyValue(dtype, MapNode(ARRAY_BINARY[op], [left, right], [[SAME] * len(sizes), follows], dtype), sizes)
 
 
 def _same_kind(src: types.Scalar, dst: types.Scalar) -> bool:

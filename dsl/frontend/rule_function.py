@@ -72,7 +72,7 @@ class RuleFunction:
         arguments = list(block.arguments)
         spare = arguments.pop()  # the error cell that a rule of a function without one must not use
         taken = iter(arguments)
-        self.b = Builder(self.unit.shared, loc, spare)
+        self.b = Builder(self.unit.shared, loc, spare, self.ruled.device)
         self.b.boundscheck = self.ruled.raises and self.unit.boundscheck(self.kernel)
         self.e = self.unit.emitter(self.kernel, self.b)
         layout = zip(self.asked.classes, self.ruled.arg_types, self.asked.kinds)
@@ -126,13 +126,14 @@ class RuleFunction:
     ) -> AnnotatedValue:
         primals: list[ir.Value] = []
         lanes: list[list[ir.Value]] = [[] for _ in range(self.width)]
+        unseen = cls is Const or cls is Active or (self.part == "augment" and not looks_at_shadows(self.kernel))
         for leaf, kind in zip(types.leaves(type_), kinds):
             primals.append(next(taken))
-            for lane, shadow in zip(lanes, self._shadows(leaf, kind, primals[-1], taken)):
-                lane.append(shadow)
+            if kind == "duplicated" or not unseen:
+                for lane, shadow in zip(lanes, self._shadows(leaf, kind, primals[-1], taken)):
+                    lane.append(shadow)
         value = self.e.rebuild(type_, iter(primals), objects=False)
-        unseen = self.part == "augment" and not looks_at_shadows(self.kernel)
-        if cls is Const or cls is Active or unseen:
+        if unseen:
             return AnnotatedValue(batched(cls, self.width), value, ())
         shadows = tuple(self.e.rebuild(type_, iter(lane), objects=False) for lane in lanes)
         return AnnotatedValue(batched(cls, self.width), value, shadows)

@@ -47,6 +47,8 @@ class Ruled(NamedTuple):
     arg_types: tuple[types.Type, ...]
     result_type: types.Type
     raises: bool
+    #: Whether a thread of a grid runs it, and its rules.
+    device: bool
 
 
 class RuleMaker:
@@ -58,9 +60,11 @@ class RuleMaker:
         #: What the augmented primal that was made for a call leaves to its reverse rule.
         self.tapes: dict[tuple[str, Wanted], types.Type] = {}
 
-    def add(self, function: Function, kernel: Kernel | Foreign, arg_types: tuple[types.Type, ...]) -> None:
+    def add(
+        self, function: Function, kernel: Kernel | Foreign, arg_types: tuple[types.Type, ...], device: bool = False
+    ) -> None:
         """Mark a function as one whose kernel has rules."""
-        found = Ruled(function.symbol, kernel, arg_types, function.result_type, function.raises)
+        found = Ruled(function.symbol, kernel, arg_types, function.result_type, function.raises, device)
         self.functions[function.symbol] = found
         for rule in kernel.rules:
             for attribute in _ATTRIBUTES[rule.part]:

@@ -241,7 +241,7 @@ class Unit:
                     loc,
                     "return the new values",
                 )
-            self.rules.add(function, kernel, arg_types)
+            self.rules.add(function, kernel, arg_types, device)
 
     def _owned(self, emitter: Emitter, leaf: ir.Value, kind: types.Type, block: ir.Block, is_entry: bool) -> ir.Value:
         """A result that its receiver may own: an array of the caller's is copied, or the callee inlined."""

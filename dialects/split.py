@@ -1,7 +1,8 @@
 """Split mode: one reverse derivative cut into an augmented primal and a pullback, with the tape between them.
 
 Takes the combined function of a split request, in which `autodiff.turn` stands between the forward and the reverse
-sweep. Leaves two functions:
+sweep. The tapes of launches become buffers of the host first, whose sizes are counted where they have to be
+(launch_memory). Leaves two functions:
 - `@name.augment`: the primal arguments and shadows → the primal results, then the tape;
 - `@name.pullback`: the same arguments, the seeds, then the tape → the gradients.
 The tape is what the reverse sweep uses of the forward sweep: numbers, buffers, and caches. What follows by pure ops
@@ -33,6 +34,7 @@ from mlir.ir import (
 from .builder import Builder, operation, operations, walk
 from .caches import cache_type, lower_cache, lower_caches
 from .copier import Copier
+from .launch_memory import place_memory
 from .objects import ALLOCATIONS
 from .plan import pure
 from .request import Request
@@ -55,6 +57,7 @@ class Tape:
 
 def split(function: Operation, request: Request) -> Tape:
     """Cut `function` in two (and erase it)."""
+    place_memory(function)
     parts = _Parts(function, request)
     memory = TapeMemory(function, parts.forward)
     for value in parts.crossing()[0]:

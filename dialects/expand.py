@@ -22,6 +22,7 @@ from .request import Request
 from .reverse import Reverse
 from .structure import symbol
 from .sweep import Frame, Sweep
+from .tape import TAPED
 from .unknown import refuse_unknown
 
 #: What is done to a cotangent, of a value of a type, where it comes in or goes out.
@@ -130,5 +131,5 @@ def _reverse(
         turned(shadow, shadow.type)
     builder.op("func.return", results)
     for recorded in reverse.taped:
-        operation(recorded.storage.owner).attributes["autodiff.tape"] = UnitAttr.get()
+        operation(recorded.storage.owner).attributes[TAPED] = UnitAttr.get()
     return reasons.find(reverse, sweep, name)

@@ -38,6 +38,7 @@ from .reverse_loops import settle_reverse_loops
 from .silent import refuse_undecided
 from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
+from .tape_rows import write_in_tape
 from .unshared import make_updates_plain
 from .upstream import CANONICALIZE, INLINE, run
 from .winner import keep_winners
@@ -110,6 +111,7 @@ def clean(module: Module) -> None:
         arrange_lanes(module)
         for op in walk_functions(module):
             if OVERLAP not in module.operation.attributes:
+                write_in_tape(op)
                 settle_reverse_loops(op)
             drop_zeros(op)
         keep_order(module)

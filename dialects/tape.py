@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from .sweep import Sweep
 
 
+#: An attribute of the allocations that tapes are.
+TAPED = "autodiff.tape"
 #: Ops that trip counts are made of, which can be run anywhere.
-_EXACT = frozenset(
+EXACT = frozenset(
     {
         "arith.constant", "arith.addi", "arith.subi", "arith.muli", "arith.maxsi", "arith.minsi", "arith.index_cast",
         "arith.cmpi", "arith.select", "memref.dim",
@@ -178,7 +180,7 @@ class Scope:
         if op.name == "arith.select" and is_memref(value.type):
             chosen.setdefault(op.operands[0], 0)
             return all(self._of_choices(arm, chosen) for arm in list(op.operands)[1:])
-        if op.name not in _EXACT:
+        if op.name not in EXACT:
             return False
         return all(self._of_choices(operand, chosen) for operand in op.operands)
 

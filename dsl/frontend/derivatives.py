@@ -9,7 +9,7 @@ nothing more: the function that contains the call may itself be differentiated.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from mlir import ir
 
@@ -52,6 +52,14 @@ class AnnotatedValue(Value):
         self.cls, self.value, self.shadows = cls, value, shadows
 
 
+class Returned(NamedTuple):
+    """An annotation that a rule returns: as a struct, so that branches may merge it with what others return."""
+
+    cls: Any
+    val: Any
+    shadows: tuple[Any, ...]
+
+
 def is_autodiff(function: Any) -> bool:
     """Whether a function is `dsl.autodiff`, by one of its names."""
     home = (getattr(function, "__module__", None) or "").partition(".")[0]
@@ -69,6 +77,15 @@ def refuse_annotations(b: Builder, emitter: Structs, value: Value) -> None:
 
 class Derivatives(Structs):
     """The part of the emitter for annotations and derivatives."""
+
+    #: Whether what is emitted is a user's rule, which may return an annotation.
+    is_rule = False
+
+    def snapshot(self, value: Value) -> Value:
+        if self.is_rule and isinstance(value, AnnotatedValue):
+            cls = Value(types.Literal(value.cls), const=value.cls)
+            return StructValue(Returned, (cls, super().snapshot(value.value), TupleValue(value.shadows)))
+        return super().snapshot(value)
 
     def attribute(self, owner: Value, name: str) -> Value:
         """`.val` and `.dval` of an annotation, as rules have them for arguments."""

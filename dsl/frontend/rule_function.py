@@ -75,6 +75,7 @@ class RuleFunction:
         self.b = Builder(self.unit.shared, loc, spare, self.ruled.device)
         self.b.boundscheck = self.ruled.raises and self.unit.boundscheck(self.kernel)
         self.e = self.unit.emitter(self.kernel, self.b)
+        self.e.is_rule = True
         layout = zip(self.asked.classes, self.ruled.arg_types, self.asked.kinds)
         values = [self._argument(cls, type_, kinds, taken) for cls, type_, kinds in layout]
         if self.ruled.raises:

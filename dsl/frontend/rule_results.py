@@ -10,7 +10,7 @@ from .. import errors, types
 from .. import rules as given
 from ..annotations import Const
 from ..syntax.loc import Loc
-from .derivatives import AnnotatedValue
+from .derivatives import AnnotatedValue, Returned
 from .origin import belongs_to_caller
 from .scope import RETURNED, StructValue
 from .values import TupleValue, Value, constant
@@ -25,7 +25,7 @@ class Results:
     def __init__(self, function: RuleFunction, returned: Value) -> None:
         self.f, self.e, self.b = function, function.e, function.b
         self.ruled, self.asked, self.wanted = function.ruled, function.asked, function.wanted
-        self.returned = returned
+        self.returned = _annotation(returned)
 
     def leaves(self, block: ir.Block) -> list[ir.Value]:
         """All values that the function returns."""
@@ -162,6 +162,15 @@ class Results:
         if not becomes(self.e.type_of(value), type_):
             self._wrong(f"{what} of type {type_}", value)
         return self.e.leaves_as(value, type_)
+
+
+def _annotation(value: Value) -> Value:
+    """What was returned, annotations as such."""
+    if isinstance(value, StructValue) and value.cls is Returned:
+        cls, val, shadows = value.elements
+        assert isinstance(shadows, TupleValue)
+        return AnnotatedValue(cls.const, val, shadows.elements)
+    return value
 
 
 def becomes(found: types.Type, wanted: types.Type) -> bool:

@@ -22,6 +22,8 @@ from dsl import (
     Duplicated,
     Forward,
     ForwardWithPrimal,
+    MixedDuplicated,
+    Ref,
     Reverse,
     ReverseSplitWithPrimal,
     ReverseWithPrimal,
@@ -966,3 +968,73 @@ def test_in_a_grid_kernel(kernel: Any) -> None:
     np.testing.assert_allclose(dX, 2 * (np.sin(X) + X * np.cos(X)), rtol=1e-12)
     autodiff(Forward, launch, Const, Duplicated(X, np.ones(40)), Duplicated(Y, dY))
     np.testing.assert_allclose(dY, dX, rtol=1e-12)
+
+
+# annotations that are returned where rules may fail, and arguments of scalars and arrays ------------------------------
+@dsl.kernel
+def scaled(x, a):
+    assert a > 0.0
+    return x * a
+
+
+@dsl.rules.forward(scaled)
+def scaled_forward(config, func, RT, x, a):
+    assert a.val < 10.0
+    if a.val > 5.0:
+        return Duplicated(x.val * a.val, 100.0 * x.dval)
+    y = x.val * a.val
+    return Duplicated(y, x.dval * a.val)
+
+
+@dsl.kernel
+def scaled_sum(x, a):
+    return dsl.sum(scaled(x, a) ** 2)
+
+
+def test_a_forward_rule_that_may_fail_returns_an_annotation() -> None:
+    x, dx = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    for call in (lambda a: autodiff(Forward, scaled_sum, Duplicated(x, dx), Const(a)),
+                 lambda a: (autodiff(Forward, scaled, Duplicated(x, dx), Const(a))[0] @ (2 * a * x),)):  # fmt: skip
+        assert call(2.0) == (2.0 * 11.0 * 4.0,)
+        assert call(6.0) == (100.0 * 2.0 * 6.0 * 11.0,)
+        with pytest.raises(AssertionError, match=r"assert a\.val < 10"):
+            call(20.0)
+
+
+@dsl.kernel
+def affine(p, s):
+    w, b = p
+    return dsl.sum(w * w) * s + b * b
+
+
+@dsl.rules.augmented_primal(affine)
+def affine_augmented(config, func, RT, p: MixedDuplicated, s):
+    return AugmentedReturn(func.val(p.val, s.val), None, None)
+
+
+@dsl.rules.reverse(affine)
+def affine_reverse(config, func, dret, tape, p: MixedDuplicated, s):
+    w, b = p.val
+    dw, _ = p.dval
+    dw += 20.0 * w * s.val * dret.val
+    return (w, 20.0 * b * dret.val), 10.0 * dsl.sum(w * w) * dret.val
+
+
+@dsl.kernel
+def affine_squared(w, b, s):
+    return affine((w, b), s) ** 2
+
+
+def test_a_reverse_rule_of_an_argument_of_scalars_and_arrays() -> None:
+    w, shadows = np.array([1.0, 2.0]), (np.zeros(2), np.ones(2))
+    value = 5.0 * 0.5 + 9.0
+    _, db, ds = autodiff(Reverse, affine_squared, Active, Duplicated(w, shadows[0]), Active(3.0), Active(0.5))[0]
+    assert (db, ds) == (20.0 * value * 6.0, 20.0 * value * 5.0)
+    np.testing.assert_allclose(shadows[0], 20.0 * value * w, rtol=1e-14)
+    shadows[0][:] = 0.0
+    found = autodiff(Reverse, affine_squared, Active, BatchDuplicated(w, shadows), Active(3.0), Active(0.5))[0]
+    assert found == (None, (db, db), (ds, ds))
+    np.testing.assert_allclose(shadows, [20.0 * value * w, 20.0 * value * w + 1.0], rtol=1e-14)
+    ref = Ref((np.zeros(2), 1.0))
+    assert autodiff(Reverse, affine, Active, MixedDuplicated((w, 3.0), ref), Active(0.5)) == ((None, 50.0),)
+    assert ref.value[1] == 61.0 and ref.value[0].tolist() == [10.0, 20.0]

@@ -50,6 +50,10 @@ NORMAL = "loop-invariant-code-motion,cse"
 AFTER = f"{CANONICALIZE},cse,loop-invariant-code-motion,cse"
 
 
+#: Of a module whose loops will be spread over the threads of a device, where iterations do not depend on each other.
+SPREAD = "autodiff.spread"
+
+
 @dataclass
 class Expansion:
     """One derivative that was made: the request, its function's name, what was taped and how loops are reversed."""
@@ -112,9 +116,11 @@ def clean(module: Module) -> None:
         for op in walk_functions(module):
             if OVERLAP not in module.operation.attributes:
                 write_in_tape(op)
-                settle_reverse_loops(op)
+                settle_reverse_loops(op, registers=SPREAD not in module.operation.attributes)
             drop_zeros(op)
         keep_order(module)
+        if SPREAD in module.operation.attributes:
+            del module.operation.attributes[SPREAD]
 
 
 def arrange_lanes(module: Module) -> None:

@@ -30,9 +30,11 @@ _SGT = 4
 _PARALLEL = frozenset({LAUNCH, "scf.parallel", "scf.forall"})
 
 
-def settle_reverse_loops(function: Operation) -> None:
-    """Rewrite `function` in place."""
+def settle_reverse_loops(function: Operation, registers: bool = True) -> None:
+    """Rewrite `function` in place; without `registers` its indices only, so that loops carry nothing new."""
     _plain_indices(function)
+    if not registers:
+        return
     loops = [op for op in walk(function) if op.name == "scf.for" and _is_innermost(op) and not _shares(op)]
     found = [(loop, back) for loop in loops if (back := _counted_down(loop)) is not None]
     if not found:

@@ -128,7 +128,7 @@ def lowered(state: State, request: Request, chip: str) -> tuple[Any, str, types.
     """The program of a request as the lowering gives it, its entry, the result's type and the rest of the meta data."""
     from .driver import _module
 
-    text, entry, result, meta = _module(state, request)
+    text, entry, result, meta = _module(state, request, device=True)
     return program(text, meta, _options(state, request, chip)), entry, result, meta
 
 

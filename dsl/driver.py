@@ -268,9 +268,9 @@ def _compile(name: str, state: State, request: Request) -> Compiled:
     return Compiled(meta, result, loaded)
 
 
-def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[str, Any]]:
+def _module(state: State, request: Request, device: bool = False) -> tuple[str, str, types.Type, dict[str, Any]]:
     """The MLIR of a request, the name of its entry, the result's type and the rest of the meta data."""
-    from mlir.ir import Location
+    from mlir.ir import Location, UnitAttr
 
     from dialects.custom.marks import release
     from dialects.pipeline import differentiate as expand
@@ -284,6 +284,8 @@ def _module(state: State, request: Request) -> tuple[str, str, types.Type, dict[
     with deep(request.kernel), module.context, Location.unknown():
         # a kernel may ask for derivatives inside
         expanded = request.mode is not None or derivative.asks(module)
+        if expanded and device:
+            module.operation.attributes["autodiff.spread"] = UnitAttr.get()
         if expanded:
             engine(expand, module, request, lowered)
         elif lowered.rules is not None:

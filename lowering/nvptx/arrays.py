@@ -47,6 +47,8 @@ _ALLOWED = frozenset(f"memref.{name}" for name in _NAMES.split(" ")) | {
 
 
 ELEMENTS = ("memref.load", "memref.store")
+EXTENTS = 6
+"""Operands of a launch before its arguments."""
 
 
 def _holds_arrays(value: Value) -> bool:

@@ -7,6 +7,7 @@ place and gives, for each kernel, its parameters. `ptx` takes what `outline` lef
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from mlir.ir import (
@@ -33,12 +34,12 @@ from ..grid.calls import inline_calls
 from ..grid.divergence import refuse_divergent
 from ..grid.emit import Emitter, operations, plain, walk
 from . import libdevice, parameters
+from .arrays import EXTENTS
 from .halves import expand_additions
 from .options import DeviceOptions
 from .parameters import Parameter
 
 CONTAINER = "kernels"
-_EXTENTS = 6  # operands of a launch before its arguments
 _SHARED_BYTES = 48 * 1024  # what a block may declare
 _SHARED = "#gpu.address_space<workgroup>"
 _CONTRACTIBLE = frozenset(("arith.addf", "arith.subf", "arith.mulf", "arith.negf"))
@@ -125,7 +126,7 @@ def _gather(module: Module, names: list[str], options: DeviceOptions) -> dict[st
 
 def _sort(function: Operation, launch: Operation) -> tuple[int | None, ...]:
     """Put the arguments in the order of the host function's; returns which of those each of them is."""
-    operands = list(launch.operands)[_EXTENTS:]
+    operands = list(launch.operands)[EXTENTS:]
     numbers = [_number(value) for value in operands]
     order = sorted(range(len(operands)), key=lambda n: (numbers[n] is None, numbers[n] or 0))
     block = function.regions[0].blocks[0]
@@ -137,7 +138,7 @@ def _sort(function: Operation, launch: Operation) -> tuple[int | None, ...]:
     types = [operands[n].type for n in order]
     function.attributes["function_type"] = TypeAttr.get(FunctionType.get(types, []))
     for place, n in enumerate(order):
-        launch.operands[_EXTENTS + place] = operands[n]
+        launch.operands[EXTENTS + place] = operands[n]
     return tuple(numbers[n] for n in order)
 
 
@@ -227,8 +228,10 @@ def _flags(function: Operation, options: DeviceOptions) -> None:
 # --- PTX
 
 
-def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions) -> str:
-    """The text of the kernels in a module in which `outline` has put them. It erases all else from the module."""
+def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions, alike: Mapping[str, set[int]]) -> str:
+    """The text of the kernels in a module in which `outline` has put them. It erases all else from the module. `alike`:
+    which arguments of a kernel may be the same memory as another.
+    """
     for op in operations(module.body):
         if op.name != "gpu.module":
             op.erase()
@@ -258,7 +261,7 @@ def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions) -> s
     _run(module, f"gpu.module({','.join(lowering)})")
     _check_lowered(module)
     (container,) = [op for op in operations(module.body) if op.name == "gpu.module"]
-    _tidy(container, kernels, options)
+    _tidy(container, kernels, options, alike)
     if options.line_info:
         _run(module, "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly}")
     fast = " fast" if options.fastmath else ""
@@ -269,8 +272,10 @@ def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions) -> s
     return _unescaped(found[1])
 
 
-def _tidy(container: Operation, kernels: dict[str, Kernel], options: DeviceOptions) -> None:
-    """Leave out the wrappers for C; say that a kernel's arrays do not overlap."""
+def _tidy(
+    container: Operation, kernels: dict[str, Kernel], options: DeviceOptions, alike: Mapping[str, set[int]]
+) -> None:
+    """Leave out the wrappers for C; say which of a kernel's arrays overlap no other."""
     for op in operations(container.regions[0].blocks[0]):
         if op.name != "llvm.func":
             continue
@@ -281,7 +286,10 @@ def _tidy(container: Operation, kernels: dict[str, Kernel], options: DeviceOptio
         if "llvm.emit_c_interface" in op.attributes:
             del op.attributes["llvm.emit_c_interface"]
         if name in kernels and options.distinct_arrays:
-            marks = ["{llvm.noalias}" if p.kind == "pointer" else "{}" for p in kernels[name].parameters]
+            marks = [
+                "{llvm.noalias}" if p.kind == "pointer" and p.argument not in alike[name] else "{}"
+                for p in kernels[name].parameters
+            ]
             op.attributes["arg_attrs"] = Attribute.parse(f"[{', '.join(marks)}]")
         elif name not in kernels and op.regions[0].blocks:
             op.attributes["linkage"] = Attribute.parse("#llvm.linkage<internal>")

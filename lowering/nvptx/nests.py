@@ -3,7 +3,8 @@
 Of each counter of a nest it is asked whether iterations that differ in it surely touch other elements of each array
 that is written. They do if one index of all accesses is that counter, times a number that does not change in the nest,
 plus such a number. Where the number is not known to be other than 0 (the stride of an axis that may be broadcast), the
-answer holds on that condition, which is tested at run time.
+answer holds on that condition, which is tested at run time; so does that for an index that several counters make up
+(see `flat`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from mlir.ir import Block, BlockArgument, Operation, Value
 
 from ..grid.emit import constant, home, operations, plain, walk
 from .arrays import ELEMENTS, Arrays, launchable
+from .flat import Digit, Flat, flat, unwrapped
+from .swaps import classes
 
-Condition = frozenset[Value] | None
-"""What must not be 0; None: it holds in no case."""
+Condition = frozenset[Value | Flat] | None
+"""What must not be 0, or must hold; None: it holds in no case."""
 
 
 class Axis(NamedTuple):
@@ -70,8 +73,7 @@ class Nest:
         carried = [_carried(loop, self.loops[-1], number) for number in range(len(loop.results))]
         self.carried = [one for one in carried if one is not None]
         self.is_sound = len(self.carried) == len(carried) and len(_block(loop).arguments) == 1 + len(carried)
-        aside = [*self.loops, *(one.combining for one in self.carried)]
-        self.body = [op for outer in self.loops for op in operations(_block(outer))[:-1] if op not in aside]
+        self.body = self.operations()
 
     def _nested(self) -> Iterator[Operation]:
         """The loops from the outermost in."""
@@ -94,9 +96,17 @@ class Nest:
             loop = inner
             blocks.add(_block(loop))
 
+    def operations(self) -> list[Operation]:
+        """What is done in an iteration, as the nest stands now."""
+        aside = [*self.loops, *(one.combining for one in self.carried)]
+        return [op for outer in self.loops for op in operations(_block(outer))[:-1] if op not in aside]
+
     def axes(self, body: list[Operation]) -> list[Axis]:
         """The loops from the outermost in, with what is known of them for the operations of `body`."""
-        accesses = list(self.accesses(body))
+        return self.told_apart(list(self.accesses(body)))
+
+    def told_apart(self, accesses: list[Access]) -> list[Axis]:
+        """The loops from the outermost in, with what is known of them for these accesses."""
         made = []
         for loop in self.loops:
             counter = _block(loop).arguments[0]
@@ -115,12 +125,13 @@ class Nest:
     def written(self, accesses: list[Access]) -> dict[Value, list[Access]]:
         """The accesses to each class of arrays that is written."""
         found: dict[Value, list[Access]] = {}
+        of = classes([access.array for access in accesses], self.arrays, self.distinct)
         for access in accesses:
-            found.setdefault(self.arrays.root(access.array), []).append(access)
+            found.setdefault(of[access.array], []).append(access)
         return {root: group for root, group in found.items() if any(access.writes for access in group)}
 
     def _apart(self, counter: Value, accesses: list[Access]) -> Condition:
-        found: frozenset[Value] = frozenset()
+        found: frozenset[Value | Flat] = frozenset()
         written = self.written(accesses)
         if written and not self.distinct and len({self.arrays.root(access.array) for access in accesses}) > 1:
             return None
@@ -145,10 +156,19 @@ class Nest:
         return min(known, key=len) if known else None
 
     def _strides(self, index: Value, counter: Value) -> Condition:
-        """What must not be 0 for an index to be another for each value of the counter, whatever the other counters."""
-        parts = self._linear(index)
-        if parts is None or list(parts) != [counter]:
+        """What must hold for an index to be another for each value of the counter, whatever the other counters."""
+        inner = unwrapped(index)
+        parts = self._linear(index if inner is None else inner)
+        if parts is None or counter not in parts:
             return None
+        if inner is not None or len(parts) > 1:
+            digits = [
+                Digit(own, loop.operands[0], loop.operands[1], tuple(parts[own]))
+                for loop in self.loops
+                if (own := _block(loop).arguments[0]) in parts
+            ]
+            made = flat(index if inner is None else inner, digits, counter, inner is not None, self._is_invariant)
+            return None if made is None else frozenset([made])
         factors = parts[counter]
         if any(constant(factor) == 0 for factor in factors):
             return None

@@ -74,6 +74,7 @@ def _compile(module: Any, entry: str, options: DeviceOptions, signature: Signatu
     from . import device, host
     from .arrays import Arrays
     from .spread import prepare, spread
+    from .swaps import alike
 
     prepare(module)
     while True:
@@ -86,7 +87,7 @@ def _compile(module: Any, entry: str, options: DeviceOptions, signature: Signatu
     ptx = ""
     if kernels:
         copy = Module.parse(_places_of_callees(module.operation.get_asm(enable_debug_info=True)))
-        ptx = device.ptx(copy, kernels, options)
+        ptx = device.ptx(copy, kernels, options, alike(arrays, options.distinct_arrays))
     places = host.return_words(arrays, entry)
     cells = host.call_device(module, arrays, kernels)
     described = [

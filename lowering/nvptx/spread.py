@@ -5,6 +5,7 @@ In the order of what is tried:
   once (`nests`); the other loops are run by each thread. Sums, products, smallest or largest values that it carries
   become a launch in which each thread takes a part of the iterations, and one of a single thread that puts the parts
   together. A body that does several things is cut into launches where that sets more counters free;
+- where no counter is free, additions to elements become atomic ones, which may be done in any order (`sums`);
 - any other loop becomes a launch of a single thread, in the order of the host code.
 
 So filling and copying arrays, array expressions and reductions run on the device, those of derivatives included; the
@@ -23,6 +24,7 @@ from mlir.passmanager import PassManager
 from ..grid.emit import captured, plain, walk
 from .arrays import LOOPS, Arrays, launchable
 from .nests import Axis, Carried, Nest
+from .sums import additions, make_atomic
 from .threads import Threads, emitter, reduce, run_by_one
 
 
@@ -103,7 +105,7 @@ def _at_once(loop: Operation, arrays: Arrays, distinct: bool) -> Callable[[], No
         return None
     pieces = _pieces(nest)
     if pieces is None or not any(p.carried or any(axis.apart is not None for axis in p.axes) for p in pieces):
-        return None
+        return _adding(nest)
 
     def turn() -> None:
         e = emitter(loop)
@@ -112,6 +114,26 @@ def _at_once(loop: Operation, arrays: Arrays, distinct: bool) -> Callable[[], No
                 reduce(e, piece.axes, piece.body, piece.carried)
             else:
                 Threads(e, piece.axes).launch(piece.body)
+        loop.erase()
+
+    return turn
+
+
+def _adding(nest: Nest) -> Callable[[], None] | None:
+    """With atomic additions to the arrays that the nest does nothing else to, if it can be done at once then."""
+    loop, arrays, distinct = nest.loop, nest.arrays, nest.distinct
+    added = {} if nest.carried else additions(loop, arrays, distinct)
+    summed = {op for found in added.values() for one in found for op in (one.load, one.store)}
+    accesses = [access for access in nest.accesses(nest.body) if access.op not in summed]
+    alone = distinct or len({arrays.root(access.array) for access in nest.accesses(nest.body)}) == 1
+    axes = nest.told_apart(accesses)
+    if not added or not alone or not any(axis.apart is not None for axis in axes):
+        return None
+
+    def turn() -> None:
+        for addition in (one for found in added.values() for one in found):
+            make_atomic(addition)
+        Threads(emitter(loop), axes).launch(nest.operations())
         loop.erase()
 
     return turn

@@ -22,6 +22,7 @@ from mlir.ir import (
 
 from ..grid.calls import Copier
 from ..grid.emit import Emitter, attributes_of
+from .flat import Flat
 from .nests import Axis, Carried
 
 THREADS = 256
@@ -106,6 +107,7 @@ class Threads:
 
     def __init__(self, e: HostEmitter, axes: list[Axis]) -> None:
         self.e, self.axes = e, axes
+        self._tested: dict[Value | Flat, Value] = {}
         self.counts = [_trips(e, axis) for axis in axes]
         self.conditions = [self._condition(axis) for axis in axes]  # None: as `apart` says, whatever the numbers
         self.sizes = [self._size(*found) for found in zip(axes, self.counts, self.conditions)]
@@ -115,8 +117,11 @@ class Threads:
             return None
         e = self.e
         found: Value | None = None
-        for factor in axis.apart:
-            other = e.compare(_NE, factor, e.integer(0, factor.type))
+        for part in axis.apart:
+            if part not in self._tested:
+                zero = None if isinstance(part, Flat) else e.integer(0, part.type)
+                self._tested[part] = part.holds(e) if isinstance(part, Flat) else e.compare(_NE, part, zero)
+            other = self._tested[part]
             found = other if found is None else e.integer_op("andi", found, other)
         return found
 

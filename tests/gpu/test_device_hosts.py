@@ -10,7 +10,7 @@ from dsl import Active, Const, Duplicated, Forward, Reverse, ReverseWithPrimal
 from dsl import simulator as sim
 from lowering.simulator import Device
 
-from .places import derivative, same
+from .places import derivative, mapped, same
 from .test_host_derivatives import coarsen, energy, simulate, waves
 
 rng = np.random.default_rng(3)
@@ -123,6 +123,154 @@ def shifts(x):
 
 def test_arrays_that_overlap_and_change_places():
     same(shifts, n(9))
+
+
+def threads_of(f, *args):
+    """How many threads each launch of a call has."""
+    device = Counting()
+    f(*mapped(args, lambda array: sim.asarray(array, device)))
+    return device.threads
+
+
+@dsl.kernel
+def scatter(out, count, where, x):
+    for i in range(len(x)):
+        out[where[i]] += x[i] * x[i]
+        if x[i] > 0:
+            out[where[i] - 1] = x[i] + out[where[i] - 1] - 1.0
+        count[where[i]] -= 2
+
+
+@dsl.kernel
+def gather(x, where):
+    s = 0.0
+    for i in range(len(where)):
+        s += np.sin(x[where[i]]) * x[i]
+    return s
+
+
+@dsl.kernel
+def into_one(out, a):
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[2] += a[i, j] * a[i, j]
+
+
+def test_additions_to_any_elements():
+    where = np.random.default_rng(1).integers(-6, 7, 600)
+    given = n(7), np.zeros(7, np.int64), where, n(600)
+    same(scatter, *given, rtol=1e-11)
+    assert threads_of(scatter, *given) == [768]
+    derivative(Reverse, scatter, Const, moving(given[0]), *map(Const, given[1:3]), moving(given[3]), rtol=1e-11)
+    derivative(Reverse, gather, Active, moving(n(600)), Const(where), rtol=1e-11)
+    same(into_one, n(3), n(20, 30), rtol=1e-11)
+    assert threads_of(into_one, n(3), n(20, 30)) == [768]
+    derivative(Reverse, into_one, Const, moving(n(3)), moving(n(20, 30)), rtol=1e-11)
+
+
+@dsl.kernel
+def chained(x, where):
+    """What is added depends on what was added before."""
+    for i in range(len(where)):
+        x[where[i]] += x[i]
+
+
+@dsl.kernel
+def late(x, i, j):
+    """What is stored does not know of what was added after the load."""
+    for k in range(len(i)):
+        t = x[i[k]]
+        x[j[k]] += 1.0
+        x[i[k]] = t + 2.0
+
+
+@dsl.kernel
+def scaled(x, i):
+    for k in range(len(i)):
+        x[i[k]] = x[i[k]] * 0.5 + 1.0
+
+
+def test_what_looks_like_additions():
+    one, other = np.random.default_rng(2).integers(0, 5, (2, 20))
+    for f, given in ((chained, (n(20), one)), (late, (n(5), one, other)), (scaled, (n(5), one))):
+        same(f, *given)
+        assert threads_of(f, *given) == [1]
+
+
+@dsl.kernel
+def alternating(u, v, steps):
+    for _ in range(steps):
+        for i in range(1, len(u) - 1):
+            v[i] = u[i] + 0.25 * (u[i - 1] - 2.0 * u[i] * u[i] + u[i + 1])
+        u, v = v, u
+    return np.sum(u * u)
+
+
+@dsl.kernel
+def leapfrog(a, b, steps):
+    c = np.zeros(len(a))
+    for _ in range(steps):
+        for i in range(len(a)):
+            c[i] = 2.0 * b[i] - a[i] - 0.1 * np.sin(b[i - 1])
+        a, b, c = b, c, a
+    for i in range(len(a)):
+        b[i] *= a[len(a) - 1 - i]
+    return np.sum(b)
+
+
+@dsl.kernel
+def merging(u, v, steps):
+    """From the second step on both names are of one array."""
+    for _ in range(steps):
+        for i in range(1, len(u)):
+            v[i] += 0.5 * u[i - 1]
+        u = v
+    return u[len(u) - 1]
+
+
+@pytest.mark.parametrize("f", [alternating, leapfrog])
+def test_arrays_that_a_loop_swaps(f):
+    given = moving(n(300)), moving(n(300)), Const(3)
+    same(f, *(one.val for one in given))
+    assert threads_of(f, *(one.val for one in given)).count(1) == 1  # which puts the parts of the sum together
+    derivative(Reverse, f, Active, *given)
+    gradient = threads_of(lambda *args: dsl.autodiff(Reverse, f, Active, *args), *given)
+    assert min(gradient) > 1 and len(gradient) >= 6
+    derivative(Forward, f, *given)
+
+
+def test_arrays_that_become_one():
+    for steps in (1, 2, 3):
+        same(merging, n(30), n(30), steps)
+
+
+@dsl.kernel
+def flattened(a, b, rows, columns, step):
+    """Rows of an array that is handed over as one line, `step` apart."""
+    for i in range(rows):
+        for j in range(columns):
+            a[i * step + j] = np.sin(a[i * step + j]) * b[j] + i
+            a[i * step + j] *= b[i]
+
+
+@dsl.kernel
+def cube(a, n, offset):
+    for k in range(n):
+        for j in range(n):
+            for i in range(1, n):
+                a[i + n * (j + n * k) + offset] = i + 2.0 * j + a[i + n * (j + n * k) + offset] ** 2
+
+
+def test_several_counters_in_an_index():
+    given = moving(n(360)), moving(n(30)), Const(12), Const(30)
+    for step, threads in ((30, 512), (29, 256), (1, 256)):  # in blocks of 256: for each cell one, or one for all
+        values = *(one.val for one in given), step
+        same(flattened, *values, rtol=1e-10)
+        assert max(threads_of(flattened, *values)) == threads
+        derivative(Reverse, flattened, Const, *given, Const(step), rtol=1e-10)
+    for offset in (0, -8, -64):  # some elements are counted from the end, or all
+        same(cube, n(64), 4, offset)
+        derivative(Reverse, cube, Const, moving(n(64)), Const(4), Const(offset))
 
 
 @dsl.kernel

@@ -127,12 +127,16 @@ class Process:
 
 
 def environment(threads: int, **more: str) -> dict[str, str]:
-    """This process's variables, with those by which libraries are told how many threads to use."""
+    """This process's variables, with those by which libraries are told how many threads to use.
+
+    Python may keep the bytecode of what is imported, as it does of what pip installs.
+    """
     count = str(threads)
     xla = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={count}"
     names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "DSL", "VECLIB_MAXIMUM", "BENCHMARK")
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {
-        **os.environ,
+        **kept,
         **{f"{name}_NUM_THREADS": count for name in names},
         "XLA_FLAGS": xla, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "TI_LOG_LEVEL": "error",
         **more,

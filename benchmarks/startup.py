@@ -49,7 +49,8 @@ def run(folder: Path, text: str, cache: Path) -> tuple[float, str]:
     """Seconds of a process that runs the text as a script, and what it printed."""
     script = folder / "script.py"
     script.write_text(text)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DSL_CACHE_DIR": str(cache)}
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**kept, "PYTHONPATH": str(ROOT), "DSL_CACHE_DIR": str(cache)}
     start = time.perf_counter()
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True)
     return time.perf_counter() - start, done.stdout

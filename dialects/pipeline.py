@@ -68,11 +68,14 @@ class Expansion:
     additions: list[Addition] = field(default_factory=list)
 
 
-def differentiate(module: Module, rules: RuleSource | None = None) -> list[Expansion]:
+def differentiate(module: Module, rules: RuleSource | None = None, entry: str | None = None) -> list[Expansion]:
     """Give all requested derivatives in `module` their bodies, in place. `rules` makes rules that functions have on
-    demand (see custom). Raises DerivativeError; `module` is then of no more use.
+    demand (see custom). With an `entry`, only what that function needs is left. Raises DerivativeError; `module` is
+    then of no more use.
     """
     done = expand_requests(module, rules)
+    if entry is not None:
+        keep_only(module, entry)
     lower_tape(module)
     with module.context:
         release(module)
@@ -91,6 +94,15 @@ def expand_requests(module: Module, rules: RuleSource | None = None) -> list[Exp
         for op in walk_functions(module):
             drop_marks(op)
     return done
+
+
+def keep_only(module: Module, entry: str) -> None:
+    """Drop the functions that @entry does not need."""
+    with module.context:
+        for op in _functions(module):
+            if symbol(op) != entry:
+                op.attributes["sym_visibility"] = StringAttr.get("private")
+    run(module, "symbol-dce")
 
 
 def lower_tape(module: Module) -> None:

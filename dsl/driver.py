@@ -287,7 +287,7 @@ def _module(state: State, request: Request, device: bool = False) -> tuple[str, 
         if expanded and device:
             module.operation.attributes["autodiff.spread"] = UnitAttr.get()
         if expanded:
-            engine(expand, module, request, lowered)
+            engine(lambda module, rules: expand(module, rules, entry), module, request, lowered)
         elif lowered.rules is not None:
             release(module)
         derivative.only_entry(module, entry)

@@ -64,7 +64,7 @@ def optimised(text: str, level: int) -> Iterator[Module]:
         if message or not module:
             raise LoweringError(f"LLVM refused the module: {message}")
         try:
-            _run_pipeline(module, machine, level)
+            _run_pipeline(module, machine, _effort(text, level))
             yield Module(module, machine)
         finally:
             lib.DisposeModule(module)
@@ -72,13 +72,39 @@ def optimised(text: str, level: int) -> Iterator[Module]:
         lib.ContextDispose(context)
 
 
-def _run_pipeline(module: int, machine: int, level: int) -> None:
+class _Effort(NamedTuple):
+    """What LLVM's pipeline does."""
+
+    level: int
+    vectors: bool
+    unrolling: bool
+
+
+#: Basic blocks of a module, and what is still done with so many. Vectorisers and unrolling make several loops of one,
+#: and some of LLVM's passes take time quadratic in the size of a function: a kernel of 2,000 lines with 400 loops would
+#: take minutes. (The largest benchmark has 200 blocks.)
+_LARGE = ((6000, _Effort(1, False, False)), (1000, _Effort(2, True, False)))
+
+
+def _effort(text: str, level: int) -> _Effort:
+    """What to do with the module in LLVM IR `text`, if `level` is asked for."""
+    blocks = text.count("; preds = ")
+    for more_than, effort in _LARGE:
+        if blocks > more_than and level > effort.level:
+            return effort
+    return _Effort(level, level >= 2, level >= 2)
+
+
+def _run_pipeline(module: int, machine: int, effort: _Effort) -> None:
     lib = llvm()
     tuning = lib.CreatePipelineTuningOptions()
-    lib.PTOSetLoopVectorization(tuning, level >= 2)
-    lib.PTOSetSLPVectorization(tuning, level >= 2)
+    lib.PTOSetLoopVectorization(tuning, effort.vectors)
+    lib.PTOSetSLPVectorization(tuning, effort.vectors)
+    if not effort.unrolling:
+        lib.PTOSetLoopUnrolling(tuning, False)
+        lib.PTOSetLoopInterleaving(tuning, False)
     builder = lib.CreatePassBuilder(machine, tuning)
-    passes = lib.buildPerModuleDefaultPipeline(builder, level)
+    passes = lib.buildPerModuleDefaultPipeline(builder, effort.level)
     lib.RunNewModulePassManager(passes, module, builder)
     lib.DisposeNewModulePassManger(passes)
     lib.DisposePassBuilder(builder)
@@ -107,9 +133,11 @@ def _set_options() -> None:
     A sum in the program's order is vectorised too: what is added is computed as vectors, and then added one by one.
     Whether arrays overlap is asked before the innermost loop. Asked before the loop around it, the answer would be yes
     where that goes backwards, as the loops of derivatives do.
+    The register allocator looks at fewer blocks when it splits a range, which only functions with many notice: it
+    takes half the time for them.
     """
-    for option in (b"-force-ordered-reductions", b"-hoist-runtime-checks=false"):
-        llvm().SetCommandLine(b"", option)
+    for option in ("force-ordered-reductions", "hoist-runtime-checks=false", "grow-region-complexity-budget=1000"):
+        llvm().SetCommandLine(b"", f"-{option}".encode())
 
 
 @lru_cache(maxsize=4)

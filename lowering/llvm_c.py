@@ -60,6 +60,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "CreatePipelineTuningOptions": (c_void_p, []),
     "PTOSetLoopVectorization": (None, [c_void_p, c_bool]),
     "PTOSetSLPVectorization": (None, [c_void_p, c_bool]),
+    "PTOSetLoopUnrolling": (None, [c_void_p, c_bool]),
+    "PTOSetLoopInterleaving": (None, [c_void_p, c_bool]),
     "DisposePipelineTuningOptions": (None, [c_void_p]),
     "CreatePassBuilder": (c_void_p, [c_void_p, c_void_p]),
     "DisposePassBuilder": (None, [c_void_p]),

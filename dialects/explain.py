@@ -63,7 +63,7 @@ def examine(module: Module, rules: RuleSource | None = None) -> Examined:
             prepare(module)
             declaration, request = pipeline.innermost(module)
             name = f"{symbol(declaration)}.explained"
-            normal = pipeline.differentiated_form(module, declaration, request.callee, name)
+            normal = pipeline.differentiated_form(module, declaration, request.callee, name, request.overlapping())
             states = _states(Activity(normal, request.activity, request.returns))
             normal.erase()
             made.append(Derivative(pipeline._expand(module, declaration, request, rules), states))

@@ -157,7 +157,8 @@ def _structure(module: Module, options: Options) -> None:
 def _activity(module: Module, options: Options) -> None:
     prepare(module)
     for declaration, request in pipeline.ready(module):
-        normal = pipeline.differentiated_form(module, declaration, request.callee, f"{symbol(declaration)}.activity")
+        name = f"{symbol(declaration)}.activity"
+        normal = pipeline.differentiated_form(module, declaration, request.callee, name, request.overlapping())
         request.check(declaration, normal)
         activity = Activity(normal, request.activity, request.returns)
         refuse_unknown(activity)

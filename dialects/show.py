@@ -23,7 +23,8 @@ def activity(module: Module, rules: RuleSource | None = None) -> str:
     with module.context, Location.unknown():
         prepare(module)
         declaration, request = pipeline.innermost(module)
-        normal = pipeline.differentiated_form(module, declaration, request.callee, f"{request.callee}.normal")
+        name = f"{request.callee}.normal"
+        normal = pipeline.differentiated_form(module, declaration, request.callee, name, request.overlapping())
         Activity(normal, request.activity, request.returns).annotate()
         return normal.get_asm(enable_debug_info=True)
 

@@ -80,7 +80,7 @@ def examine(request: Request) -> Measured:
             "errors": driver.error_records(asked.lowered),
             "writebacks": list(asked.lowered.writebacks),
             "written": written,
-            "strict_aliasing": True,
+            "strict_aliasing": driver._strict(state, request),
         }
         measured = Measured(examined, sites, text, asked.entry, asked.result, meta, words, [])
         _last[:] = [(state, key, measured)]
@@ -110,7 +110,8 @@ def _compile(request: Request, measured: Measured) -> Compiled:
     try:
         with driver._lock:
             if not measured.loaded:
-                options = driver.cpu_options(driver.state_of(request.kernel).options, True)
+                chosen = driver.state_of(request.kernel).options
+                options = driver.cpu_options(chosen, measured.meta["strict_aliasing"])
                 measured.loaded.append(cpu.load(cpu.compile(measured.text, measured.entry, options), measured.entry))
     except LoweringError as error:
         raise driver._as_ours(error, CompileError) from None

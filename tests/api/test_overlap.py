@@ -134,3 +134,10 @@ def test_strict_kernels_say_how_to_permit_it():
         a, b = views(z, 0)
         dz = np.zeros(7)
         autodiff(Reverse, strict, Const, Duplicated(a, views(dz, 0)[0]), Duplicated(b, views(dz, 0)[1]), Const(1.0))
+
+
+def test_the_tape_of_arrays_that_overlap_is_measured():
+    (a, b), (da, db) = views(Z.copy(), 0), views(np.zeros(7), 0)
+    arguments = (Reverse, Const, Duplicated(a, da), Duplicated(b, db), Const(0.7))
+    assert chain.tape_bytes(*arguments) == 8 * len(a)
+    assert "taped" in str(chain.explain(*arguments))

@@ -161,6 +161,20 @@ def product(a, x, n):
 
 
 @dsl.kernel
+def moved(a, x, n):
+    """The same, with the result in the vector."""
+    new = dsl.zeros(len(x))
+    for t in range(n):
+        for i in range(a.shape[0]):
+            s = 0.0
+            for j in range(a.shape[1]):
+                s += a[i, j] * x[j]
+            new[i] = math.sin(s)
+        for i in range(a.shape[0]):
+            x[i] = new[i]
+
+
+@dsl.kernel
 def inner_time(u, n):
     """Overwritten in an inner loop: a copy for each of its iterations."""
     new = dsl.zeros(len(u))
@@ -290,6 +304,30 @@ def test_second_order() -> None:
     step = 1e-5
     expected = (gradient(U + step * direction) - gradient(U - step * direction)) / (2 * step)
     np.testing.assert_allclose(tangent, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_split_and_several_at_once() -> None:
+    """The copies cross from one half to the other, and serve all directions."""
+    x, y = A[:, :3].copy(), U[:3].copy()
+    seeds = np.random.default_rng(4).uniform(-1, 1, (3, 3))
+
+    def gradients(seed: np.ndarray) -> list[np.ndarray]:
+        found = [np.zeros_like(x), seed.copy()]
+        dsl.autodiff(Reverse, moved, Const, *map(Duplicated, (x.copy(), y.copy()), found), Const(2))
+        return found
+
+    together = [np.zeros((3, *x.shape)), seeds.copy()]
+    several = [dsl.BatchDuplicated(v.copy(), tuple(s)) for v, s in zip((x, y), together, strict=True)]
+    dsl.autodiff(Reverse, moved, Const, *several, Const(2))
+    fwd, rev = dsl.autodiff_thunk(dsl.ReverseSplitNoPrimal, moved, Const, Duplicated[x], Duplicated[y], Const[int])
+    for k, seed in enumerate(seeds):
+        expected, apart = gradients(seed), [np.zeros_like(x), seed.copy()]
+        given = [Const(moved), *map(Duplicated, (x.copy(), y.copy()), apart), Const(2)]
+        tape, *_ = fwd(*given)
+        rev(*given, tape)
+        for one, wanted, all_of in zip(apart, expected, together, strict=True):
+            np.testing.assert_allclose(one, wanted, rtol=1e-13)
+            np.testing.assert_allclose(all_of[k], wanted, rtol=1e-12, atol=1e-14)
 
 
 def test_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,11 +200,34 @@ def few(x):
 
 @dsl.kernel
 def corner(x):
-    """Of a long array, little is overwritten and read."""
+    """Of a long array, little is overwritten and read: rows are no longer than that."""
     for _ in range(5):
         for i in range(3):
             x[i] = math.sin(x[i]) * x[i]
     return dsl.sum(x)
+
+
+@dsl.kernel
+def far(x):
+    """A row would have to be as long as the array for one cell."""
+    s = 0.0
+    for _ in range(5):
+        for i in range(3):
+            x[i] = math.sin(x[i]) * x[i]
+        s += x[len(x) - 1] * x[0]
+    return s
+
+
+@dsl.kernel
+def as_long_as(x, y):
+    """How long y is nobody knows, but what of it is read and written is no longer than x."""
+    k = dsl.zeros(len(x))
+    for _ in range(5):
+        for i in range(1, len(x)):
+            k[i] = x[i] * y[i - 1]
+        for i in range(len(x)):
+            y[i] += 0.1 * math.sin(y[i]) * k[i]
+        y[0] = 0.5 * x[0]
 
 
 CASES: list[tuple[Any, np.ndarray, bool]] = [
@@ -223,7 +246,8 @@ CASES: list[tuple[Any, np.ndarray, bool]] = [
     (written_again, U, False),
     (old_ones, U, False),
     (few, U, False),
-    (corner, U, False),
+    (corner, U, True),
+    (far, U, False),
 ]
 
 
@@ -323,6 +347,14 @@ def steps(u, n, turns):
             new[i] = u[i] * u[i - 1] + u[i + 1] * u[i]
         u, new = new, u
     return dsl.sum(u * u) + new[0] * new[len(u) - 1]
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_arguments_of_other_lengths(more: int) -> None:
+    y = np.linspace(0.5, 1.0, len(U) + more)
+    check_derivatives(as_long_as, U, y)
+    text = as_long_as.ir("autodiff", Reverse, Const, *annotated((U, y))).plain
+    assert "{autodiff.tape} : memref<6x?xf64>" in text
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 6])

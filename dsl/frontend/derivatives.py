@@ -24,7 +24,7 @@ from ..request import BATCHES, MIXED, SHADOWED, activity, is_continuous, result_
 from ..written import written_arguments
 from . import scalars
 from .apart import are_apart
-from .memory import may_overlap, same_view
+from .memory import given_to_threads, may_overlap, same_view
 from .scope import StructValue
 from .structs import Structs
 from .values import Builder, TupleValue, Value, constant
@@ -366,7 +366,7 @@ class _Call:
             for right, j in arrays[:k]:
                 if left == right or same_view(left, right):
                     self._refuse("one array is given twice", "give each shadow memory of its own, and pass copies")
-                if not may_overlap(self.b, left, right):
+                if not may_overlap(self.b, left, right) or given_to_threads(self.b, left, right):
                     continue
                 if (i < 0) == (j < 0):  # two arrays, or two shadows
                     if written is None:

@@ -258,6 +258,19 @@ def may_overlap(b: Builder, left: ir.Value, right: ir.Value) -> bool:
     # an allocation that is made here is not one of the arguments of this function
     if _ALLOCATION not in origins:
         return True
-    other = right if origins[0] == _ALLOCATION else left
-    block = other.owner
-    return not (isinstance(block, ir.Block) and block.owner.operation.name == "func.func")
+    return not _is_argument(right if origins[0] == _ALLOCATION else left)
+
+
+def _is_argument(array: ir.Value) -> bool:
+    """Whether it is an argument of a function."""
+    block = array.owner
+    return isinstance(block, ir.Block) and block.owner.operation.name == "func.func"
+
+
+def given_to_threads(b: Builder, left: ir.Value, right: ir.Value) -> bool:
+    """Whether two arrays are arguments of what a grid runs, and taken not to overlap: that is asked where a grid is
+    launched, and not again by each thread.
+    """
+    strict = bool(getattr(b.shared.options, "strict_aliasing", True))
+    left, right = _root(left), _root(right)
+    return b.device and strict and left != right and _is_argument(left) and _is_argument(right)

@@ -7,10 +7,36 @@ as columns of one matrix, their elements lie in ranges that do not meet. What th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlir import ir
 from mlir.dialects import memref
 
+from .memory import arguments_behind, is_strict, may_overlap
 from .values import Builder
+
+
+def keep_apart(b: Builder, left: ir.Value, right: ir.Value, message: str, soft: bool = True) -> None:
+    """Make it an error at run time if two arrays that may share memory do.
+
+    Asked here; but for two arguments of a function that threads run it is asked where the grid is launched, once, and
+    not by each thread. `soft`: see Builder.check.
+    """
+    if not may_overlap(b, left, right):
+        return
+    pair = arguments_behind(left, right)
+    if pair is not None and b.apart is not None and is_strict(b):
+        b.apart[pair] = message
+    else:
+        b.check(are_apart(b, left, right), "ValueError", message, soft)
+
+
+def keep_given_apart(
+    b: Builder, apart: dict[tuple[int, int], str], given: Sequence[ir.Value], soft: bool = True
+) -> None:
+    """The same for what a function is given that says which of its arguments must be `apart`."""
+    for (left, right), message in apart.items():
+        keep_apart(b, given[left], given[right], message, soft)
 
 
 def are_apart(b: Builder, left: ir.Value, right: ir.Value) -> ir.Value:

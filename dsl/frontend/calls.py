@@ -15,6 +15,7 @@ from ..functions import checkpointed
 from ..grids import host_of
 from ..syntax import nodes
 from . import arrays, casts, constants, derivatives, foreign, mathlib, parallel, scalars
+from .apart import keep_given_apart
 from .derivatives import AnnotatedValue
 from .launches import Launched, Launches
 from .scope import ObjectValue, StructValue
@@ -310,6 +311,7 @@ class Calls(Launches):
     ) -> Iterator[ir.Value]:
         """The results of a call of a function of the module."""
         leaves = [leaf for value, type_ in zip(values, arg_types) for leaf in self.leaves_as(value, type_)]
+        keep_given_apart(self.b, function.apart, leaves)
         if function.raises:
             leaves.append(self.b.error_cell)
             self.b.raises += 1

@@ -9,7 +9,7 @@ nothing more: the function that contains the call may itself be differentiated.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from mlir import ir
 
@@ -23,11 +23,14 @@ from ..modes import Mode
 from ..request import BATCHES, MIXED, SHADOWED, activity, is_continuous, result_activity
 from ..written import written_arguments
 from . import scalars
-from .apart import are_apart
-from .memory import given_to_threads, may_overlap, same_view
+from .apart import keep_apart, keep_given_apart
+from .memory import may_overlap, same_view
 from .scope import StructValue
 from .structs import Structs
 from .values import Builder, TupleValue, Value, constant
+
+if TYPE_CHECKING:
+    from .unit import Function
 
 _NAMES = ("autodiff", "autodiff_deferred")
 
@@ -274,7 +277,7 @@ class _Call:
         activities: list[str] = []
         for argument, type_ in zip(self.arguments, self.types):
             operands += self._operands(argument, type_, activities)
-        self._keep_apart(operands, activities, function.symbol)
+        self._keep_apart(operands, activities, function)
         if function.raises:
             operands.append(b.error_cell)
             activities.append("const")
@@ -346,18 +349,21 @@ class _Call:
                 found += beside
         return found
 
-    def _keep_apart(self, operands: list[ir.Value], activities: list[str], symbol: str) -> None:
+    def _keep_apart(self, operands: list[ir.Value], activities: list[str], function: Function) -> None:
         """Shadows must share no memory with what is differentiated, nor with each other where that is overwritten.
 
         Refused where it is known here, else asked at run time where it may be so.
         """
         arrays: list[tuple[ir.Value, int]] = []  # each with the number of its argument, shadows below zero
+        primals: list[ir.Value] = []
         rest = iter(operands)
         for number, kind in enumerate(activities):
             primal = next(rest)
+            primals.append(primal)
             shadows = [next(rest) for _ in range(self._shadow_count(kind, primal))]
             found = [(primal, number), *((shadow, -1 - number) for shadow in shadows)]
             arrays += [(v, n) for v, n in found if isinstance(v.type, ir.MemRefType)]
+        keep_given_apart(self.b, function.apart, primals)
         if all(number >= 0 for _, number in arrays):
             return
         written: list[bool] | None = None
@@ -366,16 +372,16 @@ class _Call:
             for right, j in arrays[:k]:
                 if left == right or same_view(left, right):
                     self._refuse("one array is given twice", "give each shadow memory of its own, and pass copies")
-                if not may_overlap(self.b, left, right) or given_to_threads(self.b, left, right):
+                if not may_overlap(self.b, left, right):
                     continue
                 if (i < 0) == (j < 0):  # two arrays, or two shadows
                     if written is None:
-                        written = written_arguments(self.e.unit.shared.module, symbol)
+                        written = written_arguments(self.e.unit.shared.module, function.symbol)
                     if not any(written[numbers.index(n if n >= 0 else -1 - n)] for n in (i, j)):
                         continue
                 what = "one is a shadow or is overwritten"
                 message = f"arrays overlap in a derivative of {self.kernel.name}, where {what}"
-                self.b.check(are_apart(self.b, left, right), "ValueError", message, soft=True)
+                keep_apart(self.b, left, right, message)
 
     def _shadow_count(self, kind: str, primal: ir.Value) -> int:
         """How many operands stand behind one of this activity."""

@@ -15,6 +15,7 @@ from .. import errors, types
 from ..grids import FORALL_THREADS, MOST_THREADS, MOST_Z
 from ..syntax import nodes
 from . import casts, scalars
+from .apart import keep_given_apart
 from .derivatives import Derivatives
 from .unit import Function
 from .values import TupleValue, Value, constant
@@ -129,9 +130,9 @@ class Launches(Derivatives):
         self._refuse_results(kernel, function)
         assert function is not None
         leaves = [leaf for value, type_ in zip(values, arg_types) for leaf in self.leaves_as(value, type_)]
+        keep_given_apart(b, function.apart, leaves, soft=False)
         extents = [self._extent(e) for e in (*launched.blocks, *launched.threads)]
-        self._emit_launch(function, leaves, extents)
-        return constant(None)
+        return self.unless_failed(lambda: self._emit_launch(function, leaves, extents))
 
     def _refuse_results(self, kernel: Any, function: Function | None) -> None:
         """A thread has nobody to return something to. The place is the kernel's own, which is what has to change."""
@@ -153,7 +154,7 @@ class Launches(Derivatives):
         convert = arith.index_castui if value.type.kind == "u" else arith.index_cast
         return convert(self.b.shared.type("index"), self.b.ir(value))
 
-    def _emit_launch(self, function: Function, leaves: list[ir.Value], extents: list[ir.Value]) -> None:
+    def _emit_launch(self, function: Function, leaves: list[ir.Value], extents: list[ir.Value]) -> Value:
         b = self.b
         index = b.shared.type("index")
         none, one = [0], [1] * 6
@@ -179,6 +180,7 @@ class Launches(Derivatives):
         if function.raises:
             b.raises += 1
             b.must_leave = True
+        return constant(None)
 
     def _report(self, failure: ir.Value, zero: ir.Value) -> None:
         """Hand a thread's failure to the cell of the host."""

@@ -240,8 +240,12 @@ def _origin(b: Builder, root: ir.Value) -> int:
         return _UNKNOWN
     # Arguments of the entry are checked at launch not to overlap. Kernels that kernels call are private.
     private = "sym_visibility" in function.operation.attributes
-    strict = bool(getattr(b.shared.options, "strict_aliasing", True))
-    return _ARGUMENT if strict and not private else _UNKNOWN
+    return _ARGUMENT if is_strict(b) and not private else _UNKNOWN
+
+
+def is_strict(b: Builder) -> bool:
+    """Whether arrays of one call are taken not to overlap, which is checked."""
+    return bool(getattr(b.shared.options, "strict_aliasing", True))
 
 
 def may_overlap(b: Builder, left: ir.Value, right: ir.Value) -> bool:
@@ -267,10 +271,11 @@ def _is_argument(array: ir.Value) -> bool:
     return isinstance(block, ir.Block) and block.owner.operation.name == "func.func"
 
 
-def given_to_threads(b: Builder, left: ir.Value, right: ir.Value) -> bool:
-    """Whether two arrays are arguments of what a grid runs, and taken not to overlap: that is asked where a grid is
-    launched, and not again by each thread.
+def arguments_behind(left: ir.Value, right: ir.Value) -> tuple[int, int] | None:
+    """The numbers of the two arguments of a function that two arrays are, or look into; None if they are of none, or of
+    one.
     """
-    strict = bool(getattr(b.shared.options, "strict_aliasing", True))
     left, right = _root(left), _root(right)
-    return b.device and strict and left != right and _is_argument(left) and _is_argument(right)
+    if left == right or not (_is_argument(left) and _is_argument(right)):
+        return None
+    return left.arg_number, right.arg_number

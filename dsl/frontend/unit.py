@@ -41,6 +41,8 @@ class Function:
         self.result_type: types.Type = types.none
         self.raises = False
         self.writebacks: list[Writeback] = []
+        #: What a caller has to keep apart (see apart.py).
+        self.apart: dict[tuple[int, int], str] = {}
 
 
 class Unit:
@@ -202,6 +204,7 @@ class Unit:
         cell = arguments.pop()
         b = Builder(self.shared, loc, cell, device)
         b.boundscheck = self.boundscheck(kernel)
+        b.apart = function.apart if device else None
         emitter = self.emitter(kernel, b)
         if is_entry:
             self._entry = emitter

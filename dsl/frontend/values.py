@@ -196,6 +196,9 @@ class Builder:
         self.error_cell = error_cell  # memref<1xi64>
         self.raises = 0  # how often this function stored to the error cell
         self.must_leave = False  # a hard check was emitted since the visitor last looked
+        #: Which two arguments of the function must share no memory, and what it is an error of; to be asked where it is
+        #: called. None: nobody can be asked to.
+        self.apart: dict[tuple[int, int], str] | None = None
 
     # --- places
 

@@ -17,6 +17,7 @@ from dsl import (
     autodiff_deferred,
     autodiff_thunk,
 )
+from dsl import simulator as sim
 
 rng = np.random.default_rng(0)
 
@@ -49,6 +50,43 @@ def test_kernel_that_differentiates_a_kernel():
     seed = dC.copy()
     grad_kernel[1, 32](A, dA, B, dB, C, dC)
     assert np.allclose(dA, B * seed) and np.allclose(dB, A * seed) and np.allclose(C, A * B)
+
+
+@dsl.kernel
+def by_a_function(A, dA, B, dB, C, dC):
+    grad_kernel(A, dA, B, dB, C, dC)
+
+
+@dsl.kernel
+def launched_on_parts(u, at, B, dB, C, dC):
+    grad_kernel[1, 8](u[0:8], u[at : at + 8], B, dB, C, dC)
+
+
+@dsl.kernel
+def launched_by_a_function(u, at, B, dB, C, dC):
+    by_a_function[1, 8](u[0:8], u[at : at + 8], B, dB, C, dC)
+
+
+@pytest.mark.parametrize("kernel", [launched_on_parts, launched_by_a_function])
+@pytest.mark.parametrize(("place", "back"), [(lambda a: a.copy(), lambda a: a), (sim.asarray, lambda a: a.get())])
+def test_a_launch_is_not_given_a_shadow_that_overlaps_its_array(kernel, place, back):
+    """It is asked before the launch, of which then nothing is run."""
+    u, (B, C, seed) = rng.normal(size=16), rng.normal(size=(3, 8))
+
+    def run(at):
+        given = [place(a) for a in (u, B, np.zeros(8), C, seed)]
+        try:
+            kernel(given[0], at, *given[1:])
+        finally:
+            now.append(back(given[0]))
+
+    now = []
+    run(8)
+    assert np.allclose(now[-1], [*u[:8], *(u[8:] + B * seed)])
+    for at in (0, 4):
+        with pytest.raises(ValueError, match=r"overlap(.|\n)*u\[at : at \+ 8\]"):
+            run(at)
+        assert np.array_equal(now[-1], u)
 
 
 def neighbours(A, C):

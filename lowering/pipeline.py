@@ -16,7 +16,7 @@ from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTabl
 from mlir.passmanager import PassManager
 
 from . import entry as entries
-from . import grid, vector_math
+from . import grid, sine_cosine, vector_library, vector_math
 from .atomics import add_functions, outline_atomics
 from .booleans import store_as_bytes
 from .copies import copy_in_loops
@@ -98,8 +98,12 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     if "complex." in text:
         expand(module, text)
         _run(module, "convert-complex-to-standard")
-    expand(module, str(module))
-    versions = vector_math.describe(module, has_feature if options.vector_math else None)
+    text_now = str(module)
+    lanes = vector_library.fused_lanes(has_feature) if options.vector_math else []
+    pairs = bool(lanes) and sine_cosine.pair(module, text_now)
+    expand(module, text_now)
+    defined = sine_cosine.names(lanes) if pairs else []
+    versions = vector_math.describe(module, has_feature if options.vector_math else None, defined)
     entries.mark_inlined(module, entry, not options.debug_info)
     _run(module, *_after(text, options))
     _check_lowered(module)
@@ -109,7 +113,10 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     ir = translate_module_to_llvmir(module.operation)
     if not ir:
         raise LoweringError("MLIR could not write the module as LLVM IR")
-    return _finish(ir + versions, entry, signature, options)
+    finished = _finish(ir + versions, entry, signature, options)
+    if pairs:
+        finished = sine_cosine.DECLARED.sub("", finished) + sine_cosine.definitions(lanes)
+    return finished
 
 
 def _isolate(module: Module, entry: str) -> entries.Signature:

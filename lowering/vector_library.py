@@ -55,6 +55,11 @@ def vector_name(isa: Isa, name: str, element: str, arity: int) -> tuple[str, int
     return (vector, lanes) if hasattr(library(), vector) else None
 
 
+def fused_lanes(has_feature: Callable[[str], bool]) -> list[int]:
+    """How many doubles the registers of each instruction set hold that has fused products and sums; most first."""
+    return [isa.bits // 64 for isa in isas(has_feature) if isa.bits > 128]
+
+
 def wide_features(has_feature: Callable[[str], bool]) -> list[str]:
     """CPU features to add: registers of 512 bits are used only if the tuning does not prefer halves of them."""
     return ["-prefer-256-bit"] if has_feature("avx512f") else []

@@ -10,7 +10,7 @@ array. `CpuOptions.vector_math=False` turns all of it off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from mlir.ir import Attribute, Module, UnitAttr
@@ -36,12 +36,12 @@ _FLAGS = ("nounwind", "willreturn", "nofree", "nosync", "nocallback", "speculata
 _LLVM = {"f64": "double", "f32": "float"}
 
 
-def describe(module: Module, has_feature: Callable[[str], bool] | None) -> str:
+def describe(module: Module, has_feature: Callable[[str], bool] | None, defined: Sequence[str] = ()) -> str:
     """Attach to each declared C function what LLVM may assume, and the names of its vector versions.
 
     The functions are func.func, whose conversion keeps what is attached. `has_feature` says whether the processor that
     is compiled for has a feature; None turns vector functions off. Returns LLVM IR that declares the vector versions,
-    to be added to the module's.
+    to be added to the module's, and keeps these and the functions `defined` beside them.
     """
     isas = vector_library.isas(has_feature) if has_feature else []
     declared = {symbol_name(op): op for op in functions(module) if not op.regions[0].blocks}
@@ -64,7 +64,7 @@ def describe(module: Module, has_feature: Callable[[str], bool] | None) -> str:
                 attribute = f' "{_ABI}"="{versions}"' if versions else ""
                 lines.append(_declaration(replacement.name, _LLVM[known.element], 1) + attribute)
                 kept.append(replacement.name)
-    return "".join(line + "\n" for line in lines) + _keep(kept)
+    return "".join(line + "\n" for line in lines) + _keep([*kept, *defined])
 
 
 def _versions(known: Signature, isas: list[vector_library.Isa], lines: list[str], kept: list[str]) -> str:

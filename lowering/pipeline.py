@@ -28,6 +28,7 @@ from .memory import ALLOC, FREE, REFUSE, RUNTIME, guard
 from .options import CpuOptions
 from .pointers import pass_pointers
 from .rewriting import functions, symbol_name
+from .strips import run_in_strips
 from .wraps import settle_wraps
 
 # Branches between blocks, which deallocation does not take: made into structured control flow first.
@@ -85,6 +86,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     atomics = outline_atomics(module, text)
     settle_wraps(module, str(module))
     parts = grid.lower(module, text, options.check_threads, options.distinct_arrays)
+    run_in_strips(module, str(module), entries.body_name(entry), options, has_feature)
     text = str(module)
     guard(module, text)
     deallocate(module, text)

@@ -10,7 +10,7 @@ array. `CpuOptions.vector_math=False` turns all of it off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from mlir.ir import Attribute, Module, UnitAttr
@@ -32,7 +32,7 @@ _BECOMES = {"pow": ("exp2", "exp10", "sqrt"), "exp": ("exp2",)}
 
 _ABI = "vector-function-abi-variant"
 # No effects, always returns, and may be computed where the program would not have: it can't trap.
-_FLAGS = ("nounwind", "willreturn", "nofree", "nosync", "nocallback", "speculatable")
+FLAGS = ("nounwind", "willreturn", "nofree", "nosync", "nocallback", "speculatable")
 _LLVM = {"f64": "double", "f32": "float"}
 
 
@@ -51,37 +51,41 @@ def describe(module: Module, has_feature: Callable[[str], bool] | None, defined:
         known = signature(name)
         if not known or str(op.attributes["function_type"].value) != known.type():
             continue  # another function of that name: nothing is known of it
-        versions = _versions(known, isas, lines, kept)
+        versions = _versions(known, isas, lines, kept, declared)
         op.attributes["llvm.readnone"] = UnitAttr.get()
         op.attributes["passthrough"] = Attribute.parse(
-            "[" + ", ".join(f'"{flag}"' for flag in _FLAGS) + (f', ["{_ABI}", "{versions}"]' if versions else "") + "]"
+            "[" + ", ".join(f'"{flag}"' for flag in FLAGS) + (f', ["{_ABI}", "{versions}"]' if versions else "") + "]"
         )
         suffix = "f" if known.element == "f32" else ""
         for other in _BECOMES.get(name.removesuffix(suffix), ()) if isas else ():
             if other + suffix not in declared and other + suffix not in kept:
                 replacement = Signature(other + suffix, known.element, 1)
-                versions = _versions(replacement, isas, lines, kept)
+                versions = _versions(replacement, isas, lines, kept, declared)
                 attribute = f' "{_ABI}"="{versions}"' if versions else ""
                 lines.append(_declaration(replacement.name, _LLVM[known.element], 1) + attribute)
                 kept.append(replacement.name)
     return "".join(line + "\n" for line in lines) + _keep([*kept, *defined])
 
 
-def _versions(known: Signature, isas: list[vector_library.Isa], lines: list[str], kept: list[str]) -> str:
-    """The attribute that names all vector versions of a function; declares them."""
+def _versions(
+    known: Signature, isas: list[vector_library.Isa], lines: list[str], kept: list[str], declared: Collection[str]
+) -> str:
+    """The attribute that names all vector versions of a function; declares those that are not `declared` already."""
     variants = []
     for isa in isas:
         version = vector_library.vector_name(isa, known.name, known.element, known.arity)
         if version:
             vector, lanes = version
             variants.append(f"_ZGV_LLVM_N{lanes}{'v' * known.arity}_{known.name}({vector})")
+            if vector in declared:
+                continue
             lines.append(_declaration(vector, f"<{lanes} x {_LLVM[known.element]}>", known.arity))
             kept.append(vector)
     return ",".join(variants)
 
 
 def _declaration(name: str, type: str, arity: int) -> str:
-    return f"declare {type} @{name}({', '.join([type] * arity)}) {' '.join(_FLAGS)} memory(none)"
+    return f"declare {type} @{name}({', '.join([type] * arity)}) {' '.join(FLAGS)} memory(none)"
 
 
 class Signature(NamedTuple):

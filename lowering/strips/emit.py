@@ -1,0 +1,362 @@
+"""The body of a loop for a strip of its iterations: what varies between them becomes vectors with a lane for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlir.ir import (
+    Attribute,
+    Block,
+    DenseI64ArrayAttr,
+    IndexType,
+    IntegerType,
+    MemRefType,
+    Operation,
+    ShapedType,
+    Type,
+    Value,
+    VectorType,
+)
+
+from ..grid.calls import Copier
+from ..grid.emit import Emitter, attributes_of, captured, operations
+from .library import VectorFunctions
+from .memory import ALLOCATIONS, Addition, Memory, array_and_indices
+from .shapes import Shapes
+
+ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
+_DYNAMIC = ShapedType.get_dynamic_size()
+
+
+class Strip:
+    """Emits at `e`. `scalar` holds what is the same in all lanes, and lane 0 of what grows steadily; `vector` has the
+    vectors.
+    """
+
+    def __init__(self, e: Emitter, lanes: int, shapes: Shapes, memory: Memory, functions: VectorFunctions):
+        self.e, self.lanes, self.shapes, self.memory, self.functions = e, lanes, shapes, memory, functions
+        self.scalar: dict[Value, Value] = {}
+        self.vector: dict[Value, Value] = {}
+
+    # values -----------------------------------------------------------------------------------------------------------
+    def base(self, value: Value) -> Value:
+        """The value in lane 0 of what does not vary."""
+        return self.scalar.get(value, value)
+
+    def whole(self, value: Value) -> Value:
+        """The vector of the value in all lanes."""
+        step = self.shapes.step(value)
+        if step is None:
+            return self.vector[value]
+        type_ = self.wide(value.type)
+        start = self.e.value("vector.broadcast", [self.base(value)], type_)
+        if step == 0:
+            return start
+        steps = Attribute.parse(f"dense<[{', '.join(str(k * step) for k in range(self.lanes))}]> : {type_}")
+        return self.e.value("arith.addi", [start, self.e.value("arith.constant", [], type_, {"value": steps})], type_)
+
+    def lane(self, value: Value, number: int) -> Value:
+        """The value in one lane."""
+        step = self.shapes.step(value)
+        if step is None:
+            return self._extract(self.vector[value], number)
+        base = self.base(value)
+        return base if step * number == 0 else self.e.binary("addi", base, self.e.integer(step * number, base.type))
+
+    def bind(self, old: Value, new: Value) -> None:
+        (self.vector if self.shapes.step(old) is None else self.scalar)[old] = new
+
+    def wide(self, type_: Type) -> VectorType:
+        return VectorType.get([self.lanes], type_)
+
+    def given(self, value: Value, like: Value) -> Value:
+        """`value` as a vector or not, as `like` is one or not."""
+        return self.whole(value) if self.shapes.step(like) is None else self.base(value)
+
+    # operations -------------------------------------------------------------------------------------------------------
+    def block(self, block: Block) -> None:
+        """All but the last operation."""
+        for op in operations(block)[:-1]:
+            if not self.shapes.skipped(op):
+                with self.e.at(self.e.ip, op.location):
+                    self._operation(op)
+
+    def _operation(self, op: Operation) -> None:
+        name = op.name
+        if op in self.shapes.serial:
+            self._take(op, self._one_by_one(op))
+        elif name == "scf.for":
+            self._for(op)
+        elif name == "scf.if":
+            self._if(op)
+        elif name == "memref.load":
+            self.bind(op.results[0], self._load(op))
+        elif name == "memref.store":
+            self._store(op)
+        elif name in ALLOCATIONS:
+            pass
+        elif all(self.shapes.step(result) is not None for result in op.results):
+            types = [result.type for result in op.results]
+            self._take(op, self.e.op(name, self._bases(op.operands), types, attributes_of(op)).results)
+        elif name == "func.call":
+            self._take(op, [self._call(op)])
+        else:
+            self._elementwise(op)
+
+    def _take(self, op: Operation, values: Sequence[Value]) -> None:
+        for old, new in zip(op.results, values, strict=True):
+            self.bind(old, new)
+
+    def _bases(self, values: Sequence[Value]) -> list[Value]:
+        return [self.base(value) for value in values]
+
+    def _elementwise(self, op: Operation) -> None:
+        choice = op.name == "arith.select" and self.shapes.step(op.operands[0]) == 0
+        operands = [self.base(v) if choice and k == 0 else self.whole(v) for k, v in enumerate(op.operands)]
+        types = [self.wide(result.type) for result in op.results]
+        called = self.functions.call(self.e, op, operands, types[0])
+        self._take(op, [called] if called else self.e.op(op.name, operands, types, attributes_of(op)).results)
+
+    def _call(self, op: Operation) -> Value:
+        results = []
+        for number in range(self.lanes):
+            operands = [self.lane(v, number) for v in op.operands]
+            results.append(self.e.value(op.name, operands, op.results[0].type, attributes_of(op)))
+        return self._gather(results)
+
+    def _gather(self, elements: list[Value]) -> Value:
+        return self.e.value("vector.from_elements", elements, self.wide(elements[0].type))
+
+    def _extract(self, vector: Value, number: int) -> Value:
+        at = {"static_position": DenseI64ArrayAttr.get([number])}
+        return self.e.value("vector.extract", [vector], VectorType(vector.type).element_type, at)
+
+    def reduce(self, kind: str, vector: Value, start: Value | None = None, order: str | None = None) -> Value:
+        """All lanes (and `start`) combined; `order` gives the freedom that floating-point sums have."""
+        attributes = {"kind": Attribute.parse(f"#vector.kind<{kind}>")}
+        if order:
+            attributes["fastmath"] = Attribute.parse(order)
+        operands = [vector] if start is None else [vector, start]
+        return self.e.value("vector.reduction", operands, VectorType(vector.type).element_type, attributes)
+
+    # memory -----------------------------------------------------------------------------------------------------------
+    def allocate(self, op: Operation, small: Value | None) -> None:
+        """Private memory, once for all strips; of no extent where it is not `small`, and there are none."""
+        array = op.results[0]
+        type_ = MemRefType(array.type)
+        extents = list(op.operands)
+        if extents and small is not None:
+            none = self.e.integer(0)
+            extents = [self.e.value("arith.select", [small, extent, none], extent.type) for extent in extents]
+        if array in self.shapes.wide:
+            type_ = MemRefType.get([*type_.shape, self.lanes], type_.element_type)
+        self.bind(array, self.e.alloc_like(type_, extents))
+
+    def _load(self, op: Operation) -> Value:
+        array, indices = array_and_indices(op)
+        memory, type_ = self.base(array), op.results[0].type
+        if array in self.shapes.wide:
+            if self.shapes.uniform(indices):
+                return self.e.value("vector.load", [memory, *self._row(indices)], self.wide(type_))
+            return self._gather([self._load_one(memory, self._cell(indices, k), type_) for k in range(self.lanes)])
+        if self.shapes.uniform(indices):
+            return self._load_one(memory, self._bases(indices), type_)
+        if direction := self.shapes.contiguous(array, indices):
+            row = self.e.value("vector.load", [memory, *self._first(indices, direction)], self.wide(type_))
+            return self._turned(row, direction)
+        return self._gather([self._load_one(memory, self._place(indices, k), type_) for k in range(self.lanes)])
+
+    def _store(self, op: Operation) -> None:
+        array, indices = array_and_indices(op)
+        memory, value = self.base(array), op.operands[0]
+        if op in self.memory.additions:
+            self._add(self.memory.additions[op])
+        elif array in self.shapes.wide:
+            if self.shapes.uniform(indices):
+                self.e.op("vector.store", [self.whole(value), memory, *self._row(indices)])
+            else:
+                for k in range(self.lanes):
+                    self.e.op("memref.store", [self.lane(value, k), memory, *self._cell(indices, k)])
+        elif array in self.memory.private:
+            self.e.op("memref.store", [self.base(value), memory, *self._bases(indices)])
+        elif direction := self.shapes.contiguous(array, indices):
+            row = self._turned(self.whole(value), direction)
+            self.e.op("vector.store", [row, memory, *self._first(indices, direction)])
+        else:
+            for k in range(self.lanes):
+                self.e.op("memref.store", [self.lane(value, k), memory, *self._place(indices, k)])
+
+    def _load_one(self, memory: Value, at: list[Value], type_: Type) -> Value:
+        return self.e.value("memref.load", [memory, *at], type_)
+
+    def _place(self, indices: list[Value], number: int) -> list[Value]:
+        return [self.lane(index, number) for index in indices]
+
+    def _cell(self, indices: list[Value], number: int) -> list[Value]:
+        """Of wide memory: the lane's own element."""
+        return [*self._place(indices, number), self.e.integer(number)]
+
+    def _row(self, indices: list[Value]) -> list[Value]:
+        """Of wide memory: where the lanes of an element begin."""
+        return [*self._bases(indices), self.e.integer(0)]
+
+    def _first(self, indices: list[Value], direction: int) -> list[Value]:
+        """The first of contiguous elements."""
+        *others, last = self._bases(indices)
+        return [*others, last if direction > 0 else self.e.binary("subi", last, self.e.integer(self.lanes - 1))]
+
+    def _turned(self, vector: Value, direction: int) -> Value:
+        if direction > 0:
+            return vector
+        mask = {"mask": DenseI64ArrayAttr.get(list(range(self.lanes))[::-1])}
+        return self.e.value("vector.shuffle", [vector, vector], vector.type, mask)
+
+    def _add(self, addition: Addition) -> None:
+        """An element plus the terms of all lanes that mean it."""
+        array, indices = array_and_indices(addition.store)
+        memory, type_ = self.base(array), addition.store.operands[0].type
+        (first, value), *others = addition.steps
+        total = self.whole(value)
+        for step, term in others:
+            total = self.e.value(step.name, [total, self.whole(term)], total.type, attributes_of(step))
+        if self.shapes.uniform(indices):
+            at = self._bases(indices)
+            order = ANY_ORDER if first.name == "arith.addf" else None
+            new = self.reduce("add", total, self._load_one(memory, at, type_), order)
+            self.e.op("memref.store", [new, memory, *at])
+        elif direction := self.shapes.contiguous(array, indices):
+            at = self._first(indices, direction)
+            old = self.e.value("vector.load", [memory, *at], total.type)
+            new = self.e.value(first.name, [old, self._turned(total, direction)], total.type, attributes_of(first))
+            self.e.op("vector.store", [new, memory, *at])
+        else:
+            for k in range(self.lanes):
+                at = self._place(indices, k)
+                old = self._load_one(memory, at, type_)
+                new = self.e.value(first.name, [old, self._extract(total, k)], type_, attributes_of(first))
+                self.e.op("memref.store", [new, memory, *at])
+
+    # structure --------------------------------------------------------------------------------------------------------
+    def _for(self, op: Operation) -> None:
+        body = op.regions[0].blocks[0]
+        counter, *carried = body.arguments
+        starts = [self.given(v, like) for v, like in zip(list(op.operands)[3:], carried, strict=True)]
+        operands = [*self._bases(list(op.operands)[:3]), *starts]
+        types = [start.type for start in starts]
+        new = self.e.op("scf.for", operands, types, attributes_of(op), 1)
+        block = new.regions[0].blocks.append(counter.type, *types, arg_locs=[op.location] * (1 + len(types)))
+        for old, argument in zip(body.arguments, block.arguments, strict=True):
+            self.bind(old, argument)
+        with self.e.at(block):
+            self.block(body)
+            ends = operations(body)[-1].operands
+            self.e.op("scf.yield", [self.given(v, like) for v, like in zip(ends, carried, strict=True)])
+        self._take(op, list(new.results))
+
+    def _if(self, op: Operation) -> None:
+        condition = op.operands[0]
+        if self.shapes.step(condition) == 0:
+            types = [self.wide(r.type) if self.shapes.step(r) is None else r.type for r in op.results]
+            new = self.e.op("scf.if", [self.base(condition)], types, attributes_of(op), 2)
+            for old_region, region in zip(op.regions, new.regions, strict=True):
+                for block in old_region.blocks:
+                    self._side(block, region.blocks.append(), op)
+            self._take(op, list(new.results))
+        elif self.shapes.selects(op):
+            self._both(op)
+        else:
+            self._take(op, self._where_they_agree(op))
+
+    def _side(self, block: Block, into: Block, op: Operation) -> None:
+        with self.e.at(into):
+            self.block(block)
+            ends = operations(block)[-1].operands
+            self.e.op("scf.yield", [self.given(v, like) for v, like in zip(ends, op.results, strict=True)])
+
+    def _both(self, op: Operation) -> None:
+        ends = []
+        for region in op.regions:
+            for block in region.blocks:
+                self.block(block)
+                ends.append([self.whole(v) for v in operations(block)[-1].operands])
+        chosen = self.whole(op.operands[0])
+        for result, yes, no in zip(op.results, *ends, strict=True) if op.results else ():
+            self.bind(result, self.e.value("arith.select", [chosen, yes, no], yes.type))
+
+    def _where_they_agree(self, op: Operation) -> list[Value]:
+        """A side of a branch for all lanes, if all go there; else each lane by itself."""
+        chosen = self.whole(op.operands[0])
+        types = [self.wide(result.type) for result in op.results]
+        yes, no = (list(region.blocks) for region in op.regions)
+        first = self.e.op("scf.if", [self.reduce("and", chosen)], types, None, 2)
+        self._side(yes[0], first.regions[0].blocks.append(), op)
+        with self.e.at(first.regions[1].blocks.append()):
+            second = self.e.op("scf.if", [self.reduce("or", chosen)], types, None, 2)
+            with self.e.at(second.regions[0].blocks.append()):
+                self.e.op("scf.yield", self._one_by_one(op))
+            otherwise = second.regions[1].blocks.append()
+            if no:
+                self._side(no[0], otherwise, op)
+            else:
+                with self.e.at(otherwise):
+                    self.e.op("scf.yield")
+            self.e.op("scf.yield", list(second.results))
+        return list(first.results)
+
+    def _one_by_one(self, op: Operation) -> list[Value]:
+        """An operation with regions done for each lane in turn."""
+        index = IndexType.get()
+        used = dict.fromkeys([*op.operands, *captured(op)])
+        starts = [self._nothing(result.type) for result in op.results]
+        types = [start.type for start in starts]
+        ends = [self.e.integer(k) for k in (0, self.lanes, 1)]
+        loop = self.e.op("scf.for", [*ends, *starts], types, None, 1)
+        block = loop.regions[0].blocks.append(index, *types, arg_locs=[op.location] * (1 + len(types)))
+        with self.e.at(block):
+            lane, *found = block.arguments
+            copier = _OneLane(self, lane)
+            copier.map.update((value, self._one(value, lane)) for value in used)
+            copier.operation(op)
+            at = {"static_position": DenseI64ArrayAttr.get([_DYNAMIC])}
+            made = [
+                self.e.value("vector.insert", [copier.map[result], vector, lane], vector.type, at)
+                for result, vector in zip(op.results, found, strict=True)
+            ]
+            self.e.op("scf.yield", made)
+        return list(loop.results)
+
+    def _nothing(self, type_: Type) -> Value:
+        zero = "false" if type_ == IntegerType.get_signless(1) else "0.0" if str(type_)[0] == "f" else "0"
+        wide = self.wide(type_)
+        return self.e.value("arith.constant", [], wide, {"value": Attribute.parse(f"dense<{zero}> : {wide}")})
+
+    def _one(self, value: Value, lane: Value) -> Value:
+        """The value in the lane of this number, known at run time."""
+        step = self.shapes.step(value)
+        if step is None:
+            at = {"static_position": DenseI64ArrayAttr.get([_DYNAMIC])}
+            return self.e.value("vector.extract", [self.vector[value], lane], value.type, at)
+        base = self.base(value)
+        if step == 0:
+            return base
+        number = lane if base.type == lane.type else self.e.value("arith.index_cast", [lane], base.type)
+        return self.e.binary("addi", base, self.e.binary("muli", number, self.e.integer(step, base.type)))
+
+
+class _OneLane(Copier):
+    """Copies operations for one lane: they find their elements of wide memory there."""
+
+    def __init__(self, strip: Strip, lane: Value):
+        super().__init__(strip.e)
+        self._wide = set(strip.shapes.wide)
+        self._lane = lane
+
+    def operation(self, op: Operation) -> None:
+        if op.name in ALLOCATIONS:
+            self._wide.discard(op.results[0])
+        if op.name not in ("memref.load", "memref.store") or array_and_indices(op)[0] not in self._wide:
+            super().operation(op)
+            return
+        operands = [self.map.get(v, v) for v in op.operands]
+        new = self.e.op(op.name, [*operands, self._lane], [r.type for r in op.results], attributes_of(op))
+        self.map.update(zip(op.results, new.results, strict=True))

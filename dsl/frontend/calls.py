@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlir import ir
 
-from .. import errors, types
+from .. import errors, library, types
 from ..annotations import Annotation, Const
 from ..foreign import Foreign
 from ..functions import checkpointed
@@ -18,6 +18,7 @@ from . import arrays, casts, constants, derivatives, foreign, mathlib, parallel,
 from .apart import keep_given_apart
 from .derivatives import AnnotatedValue
 from .launches import Launched, Launches
+from .scalars import describe
 from .scope import ObjectValue, StructValue
 from .structs import spelling
 from .values import TupleValue, Value, constant
@@ -182,6 +183,13 @@ class Calls(Launches):
             return self.construct(
                 function, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
             )
+        written = library.find(function)
+        if written is not None:
+            function, ndim = written
+            first = args[0].type if args else None
+            if ndim and isinstance(first, types.ArrayType) and first.ndim != ndim:
+                what = f"{function.__name__}() takes an array of {ndim} dimension here, not {describe(first)}"
+                raise self.b.error(what, "loop over the rows, or take .ravel() first")
         kernel = self.unit.as_kernel(function)
         if kernel is not None:
             given, named = [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}

@@ -31,6 +31,20 @@ def dtype_of(b: Builder, value: Value | None, default: types.Scalar) -> types.Sc
     raise b.error(f"a dtype must be a type known when compiling, not {describe(value.type)}", "such as np.float32")
 
 
+def result_type(b: Builder, *arrays_and_dtypes: Value) -> Value:
+    """np.result_type: the type that arrays, numbers and dtypes promote to."""
+    if not arrays_and_dtypes:
+        raise b.error("result_type() needs an argument")
+    joined: types.Scalar | None = None
+    for value in arrays_and_dtypes:
+        own = value.type
+        if not isinstance(own, types.Scalar):
+            own = array_type(value).dtype if is_array(value) else dtype_of(b, value, types.float64)
+        joined = own if joined is None else types.promote(joined, own)
+    assert joined is not None
+    return Value(types.Literal(joined.strong), const=joined.strong)
+
+
 def shape_of(b: Builder, value: Value) -> list[Size]:
     """The sizes that a shape argument gives."""
     items = value.elements if isinstance(value, TupleValue) else (value,)

@@ -56,6 +56,10 @@ class Node:
         """The arrays that it reads."""
         return []
 
+    def elsewhere(self) -> list[ir.Value]:
+        """Those of which it reads other elements than the one at the place that is asked for."""
+        return []
+
 
 class ScalarNode(Node):
     """A number, the same everywhere."""
@@ -97,6 +101,9 @@ class MapNode(Node):
 
     def arrays(self) -> list[ir.Value]:
         return [a for o in self.operands for a in o.arrays()]
+
+    def elsewhere(self) -> list[ir.Value]:
+        return [a for o in self.operands for a in o.elsewhere()]
 
 
 def follow(b: Builder, follows: Sequence[Follow], indices: Indices) -> Indices:
@@ -307,7 +314,7 @@ def assign(b: Builder, target: Value, value: Value) -> None:
     if isinstance(node, ArrayNode) and same_view(node.array, b.ir(target)):
         return
     node = _undisturbed(b, target, value)
-    follows, target_sizes = _follow_target(b, sizes, sizes_of(b, target))
+    follows, target_sizes = follow_target(b, sizes, sizes_of(b, target))
     if isinstance(node, ScalarNode):  # converted once, before the loops
         node = ScalarNode(Value(dtype, (casts.coerce(b, node.value, dtype),)))
     _fill(b, b.ir(target), dtype, target_sizes, node, follows)
@@ -316,14 +323,19 @@ def assign(b: Builder, target: Value, value: Value) -> None:
 def _undisturbed(b: Builder, target: Value, value: Value) -> Node:
     """The elements of a value, of which none changes as those of `target` are written one after the other."""
     node, _ = operand(b, value)
-    array = b.ir(target)
-    if is_array(value) and any(may_overlap(b, array, a) and not same_view(array, a) for a in node.arrays()):
+    if is_array(value) and is_disturbed(b, b.ir(target), node):
         copy = materialise(b, value)
         return ArrayNode(copy.ir, array_type(copy).dtype)
     return node
 
 
-def _follow_target(
+def is_disturbed(b: Builder, array: ir.Value, node: Node) -> bool:
+    """Whether what an expression reads may change as the elements of an array are written one after the other."""
+    elsewhere = node.elsewhere()
+    return any(may_overlap(b, array, a) and (a in elsewhere or not same_view(array, a)) for a in node.arrays())
+
+
+def follow_target(
     b: Builder, sizes: list[Size], target: list[Size], message: str = UNFIT
 ) -> tuple[list[Follow], list[Size]]:
     """How an assigned value's dimensions follow those of the target, which cannot grow."""
@@ -363,8 +375,13 @@ def inplace(b: Builder, op: str, target: Value, value: Value) -> None:
     """`target op= value` of an array: its own elements change, its type does not."""
     if isinstance(target, ListValue):
         raise b.error(f"`{op}=` of a list is not arithmetic in Python", "make it an array: np.array([...])")
-    result = _updated(b, op, target, value)
-    dtype, computed = array_type(target).dtype, array_type(result).dtype
+    result = updated(b, op, target, value)
+    node = _undisturbed(b, target, result)
+    _fill(b, b.ir(target), array_type(target).dtype, result.sizes, node, [SAME] * len(result.sizes))
+
+
+def check_inplace(b: Builder, op: str, computed: types.Scalar, dtype: types.Scalar) -> None:
+    """Refuse `target op= value` where the array holds no such numbers as the operation gives."""
     if not _same_kind(computed, dtype):
         what = SYMBOLS.get(op, f"`{op}`")
         raise b.error(
@@ -372,18 +389,20 @@ def inplace(b: Builder, op: str, target: Value, value: Value) -> None:
             f"NumPy refuses to {what} in place here too; write a = a {op} ..., or convert with .astype({dtype})",
         )
     casts.check_castable(b, computed, dtype)
-    _fill(b, b.ir(target), dtype, result.sizes, _undisturbed(b, target, result), [SAME] * len(result.sizes))
 
 
-def _updated(b: Builder, op: str, target: Value, value: Value) -> LazyValue:
-    """`target op value`, with the value broadcast to the target, of which each element is read at its own place."""
+def updated(b: Builder, op: str, target: Value, value: Value) -> LazyValue:
+    """`target op value`, which shall go to where target is: the value is broadcast to the target, of which each element
+    is read at its own place.
+    """
     _refuse_lists(b, op, target, value)
     if op not in ARRAY_BINARY:
         raise b.error(f"`{op}` does not take {describe(target.type)} and {describe(value.type)}")
     args = target, _as_element(b, value, target)
     dtype = ARRAY_BINARY[op].result(b, [element_value(a) for a in args]).strong
+    check_inplace(b, op, dtype, array_type(target).dtype)
     (left, sizes), (right, given) = (operand(b, a) for a in args)
-    follows, sizes = _follow_target(b, given, sizes, MISMATCH)
+    follows, sizes = follow_target(b, given, sizes, MISMATCH)
     return LazyValue(dtype, MapNode(ARRAY_BINARY[op], [left, right], [[SAME] * len(sizes), follows], dtype), sizes)
 
 

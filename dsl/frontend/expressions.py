@@ -12,7 +12,7 @@ from typing import Any
 
 from mlir import ir
 
-from .. import errors, types
+from .. import errors, library, types
 from ..syntax import nodes
 from . import arrays, elementwise, linalg, mathlib, scalars
 from .base import EmitterBase
@@ -143,7 +143,8 @@ class Expressions(EmitterBase):
                 found = getattr(found, name)
         except (errors.CompileError, AttributeError):
             return False
-        return found in (len, isinstance) or mathlib.find(found) is not None
+        row = mathlib.find(found)
+        return found in (len, isinstance) or (row is not None and row.pure) or library.find(found) is not None
 
     def binary(self, op: str, left: Value, right: Value) -> Value:
         """`left op right`, at the current place."""

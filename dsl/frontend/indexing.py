@@ -36,12 +36,12 @@ def load(b: Builder, array: Value, index: Sequence[Index]) -> Value:
         if not _is_element(items):
             return load(b, array.force(b), index)
         positions, ok = _positions(b, items, array.sizes)
-        return _guarded_element(b, ok, array_type(array).dtype, lambda: array.node.element(b, positions))
+        return guarded_element(b, ok, array_type(array).dtype, lambda: array.node.element(b, positions))
     dtype = array_type(array).dtype
     if _is_element(items) and not new_axes:
         positions, ok = _positions(b, items, sizes_of(b, array))
         leaf = b.ir(array)
-        return _guarded_element(b, ok, dtype, lambda: Value(dtype, (load_element(b, leaf, positions, dtype),)))
+        return guarded_element(b, ok, dtype, lambda: Value(dtype, (load_element(b, leaf, positions, dtype),)))
     return _view(b, array, items, new_axes)
 
 
@@ -126,7 +126,7 @@ def _normalise(b: Builder, array: Value, index: Sequence[Index]) -> tuple[list[I
     ndim = array_type(array).ndim
     for item in index:
         if isinstance(item, Value):
-            _check_integer(b, item)
+            check_integer(b, item)
     given = sum(1 for i in index if i is not ELLIPSIS and i is not NEWAXIS)
     if given > ndim:
         raise b.error(
@@ -154,18 +154,16 @@ def _normalise(b: Builder, array: Value, index: Sequence[Index]) -> tuple[list[I
     return [i for i in full if i is not NEWAXIS], new_axes
 
 
-def _check_integer(b: Builder, item: Value) -> None:
+def check_integer(b: Builder, item: Value) -> None:
+    """Refuse what is no integer as an index."""
     if isinstance(item.type, types.Scalar) and item.type.kind in "iu":
         return
     if isinstance(item.type, types.Scalar) and item.type.kind == "f":
         raise b.error(
             "an index must be an integer, not a float", "convert it with int(), or use // for whole quotients"
         )
-    if isinstance(item.type, types.ArrayType) or (isinstance(item.type, types.Scalar) and item.type.kind == "b"):
-        raise b.error(
-            f"{describe(item.type)} is not supported as an index",
-            "loop over the elements, or choose them with np.where",
-        )
+    if isinstance(item.type, types.Scalar) and item.type.kind == "b":
+        raise b.error(f"{describe(item.type)} is not supported as an index", "choose with np.where, or an `if`")
     raise b.error(f"an index must be an integer or a slice, not {describe(item.type)}")
 
 
@@ -181,10 +179,12 @@ def _positions(b: Builder, items: Sequence[Value], sizes: Sequence[Size]) -> tup
     return positions, ok
 
 
-def position(b: Builder, item: Value, size: Size, axis: int) -> tuple[ir.Value, ir.Value | None]:
+def position(
+    b: Builder, item: Value, size: Size, axis: int, checked: bool = False
+) -> tuple[ir.Value, ir.Value | None]:
     """An index as an MLIR index, counted from the end where negative;
 
-    and an i1 that says that it is in range, if checked.
+    and an i1 that says that it is in range, if that is `checked` here or in the whole kernel.
     """
     if item.known:
         at = _known_position(b, int(item.const), size, axis)
@@ -195,7 +195,7 @@ def position(b: Builder, item: Value, size: Size, axis: int) -> tuple[ir.Value, 
         if item.type.kind == "i" and not item.nonneg:
             negative = arith.cmpi(_I.slt, at, b.index(0))
             at = arith.select(negative, arith.addi(at, as_index(b, size)), at)
-    if not b.boundscheck:
+    if not (checked or b.boundscheck):
         return at, None
     inside = arith.cmpi(_I.ult, at, as_index(b, size))
     b.check(inside, "IndexError", f"index out of bounds for axis {axis}", soft=True)
@@ -214,7 +214,7 @@ def _known_position(b: Builder, index: int, size: Size, axis: int) -> ir.Value:
     return arith.addi(size, b.index(index))
 
 
-def _guarded_element(b: Builder, ok: ir.Value | None, dtype: types.Scalar, element: Any) -> Value:
+def guarded_element(b: Builder, ok: ir.Value | None, dtype: types.Scalar, element: Any) -> Value:
     """The element, or 0 where `ok` is false."""
     if ok is None:
         return element()

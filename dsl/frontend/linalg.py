@@ -6,6 +6,8 @@ Sizes that do not match at run time raise a ValueError, and then nothing is comp
 
 from __future__ import annotations
 
+import math
+
 from mlir import ir
 from mlir.dialects import arith
 
@@ -13,6 +15,7 @@ from .. import errors, types
 from . import arithmetic, casts, dense, elementwise
 from .creation import filled
 from .elementwise import is_array
+from .math_functions import FUNCTIONS
 from .memory import (
     ArrayValue,
     Indices,
@@ -27,7 +30,7 @@ from .memory import (
     sizes_of,
     store_element,
 )
-from .reductions import sum_type
+from .reductions import max_, sum_, sum_type
 from .scalars import describe
 from .values import Builder, Value, constant
 from .views import Part, expand, subview
@@ -178,6 +181,39 @@ def dot(b: Builder, a: Value, b_: Value) -> Value:
     if not (is_array(a) and is_array(b_)):
         return elementwise.binary(b, "*", a, b_)
     return matmul(b, a, b_)
+
+
+def inner(b: Builder, a: Value, b_: Value) -> Value:
+    """np.inner of two vectors, or the product with a number."""
+    for value in (a, b_):
+        if is_array(value) and array_type(value).ndim != 1:
+            raise b.error("inner() takes arrays of one dimension here", "A @ B.T is that of matrices")
+    return dot(b, a, b_)
+
+
+def vdot(b: Builder, a: Value, b_: Value) -> Value:
+    """np.vdot of two vectors: the first one conjugated."""
+    if is_array(a) and array_type(a).dtype.kind == "c":
+        a = elementwise.call(b, FUNCTIONS["np.conj"].function, (a,))
+    return inner(b, a, b_)
+
+
+def norm(
+    b: Builder, x: Value, ord_: Value | None = None, axis: Value | None = None, keepdims: Value | None = None
+) -> Value:
+    """np.linalg.norm: the root of the sum of squares; of vectors (or along one axis) also with ord 1 and inf."""
+    if not is_array(x):
+        raise b.error(f"norm() takes an array, not {describe(x.type)}")
+    kind = None if ord_ is None else ord_.const
+    vectors = array_type(x).ndim == 1 or (axis is not None and not isinstance(axis.const, (tuple, type(None))))
+    size = elementwise.call(b, FUNCTIONS["np.abs"].function, (x,))
+    if kind in (1, math.inf) and vectors:
+        return sum_(b, size, axis, None, keepdims) if kind == 1 else max_(b, size, axis, keepdims)
+    if not (kind is None or (kind == 2 and vectors) or (kind == "fro" and not vectors)):
+        hint = "ord may be None, 'fro', and of vectors 1, 2 and inf"
+        raise b.error(f"norm() with ord {kind!r} is not supported here", hint)
+    squares = elementwise.call(b, FUNCTIONS["np.square"].function, (size,))
+    return elementwise.call(b, FUNCTIONS["np.sqrt"].function, (sum_(b, squares, axis, None, keepdims),))
 
 
 def outer(b: Builder, a: Value, b_: Value) -> Value:

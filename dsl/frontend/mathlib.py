@@ -11,14 +11,28 @@ import cmath
 import inspect
 import math as python_math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from .. import errors, functions, types
 from ..functions import fma
-from . import casts, complexes, compositions, creation, dense, elementwise, linalg, reductions, scalars
+from . import (
+    arrangements,
+    casts,
+    complexes,
+    compositions,
+    creation,
+    dense,
+    einsum,
+    elementwise,
+    gather,
+    linalg,
+    reductions,
+    scalars,
+    ufuncs,
+)
 from .elementwise import is_array
 from .math_functions import FUNCTIONS, Entry, cast_function
 from .memory import array_type
@@ -39,7 +53,7 @@ _MODULES: dict[str, Any] = {
 class Row:
     """A callable name: an elementwise entry, or a function of Values with the parameters of the Python one."""
 
-    __slots__ = ("build", "entry", "name", "params", "required", "variadic")
+    __slots__ = ("build", "entry", "name", "params", "pure", "required", "variadic")
 
     def __init__(self, name: str, entry: Entry | None = None, build: Callable[..., Value] | None = None) -> None:
         self.name = name
@@ -48,6 +62,7 @@ class Row:
         self.params: tuple[str, ...] = ()
         self.required = 0
         self.variadic = False
+        self.pure = not name.endswith(".at")  # that alone changes an array
         if build is not None:
             found = list(inspect.signature(build).parameters.values())[1:]  # the first is the Builder
             self.variadic = any(p.kind is p.VAR_POSITIONAL for p in found)
@@ -279,6 +294,15 @@ def _expand_dims(b: Builder, a: Value, axis: Value) -> Value:
     return expand(b, a.force(b), reductions.axes_of(b, axis, array_type(a).ndim + 1))
 
 
+def _where(b: Builder, condition: Value, *values: Value) -> Value:
+    """np.where: a choice; or, of a condition alone, the places where it holds."""
+    if not values:
+        return gather.nonzero(b, condition)
+    if len(values) != 2:
+        raise b.error("where() takes a condition, or a condition and two values")
+    return elementwise.call(b, function("np.where"), (condition, *values))
+
+
 _OWN: dict[str, Callable[..., Value]] = {
     "builtins.max": _python_extremum("max"),
     "builtins.min": _python_extremum("min"),
@@ -312,6 +336,7 @@ _OWN: dict[str, Callable[..., Value]] = {
     "np.copy": creation.copy,
     "np.astype": creation.astype,
     "np.arange": creation.arange,
+    "np.result_type": creation.result_type,
     "np.linspace": creation.linspace,
     "np.eye": creation.eye,
     "np.identity": creation.eye,
@@ -339,6 +364,36 @@ _OWN: dict[str, Callable[..., Value]] = {
     "np.ravel": _arrays("ravel"),
     "np.transpose": _arrays("transpose"),
     "np.expand_dims": _expand_dims,
+    "np.flip": arrangements.flip,
+    "np.fliplr": arrangements.fliplr,
+    "np.flipud": arrangements.flipud,
+    "np.swapaxes": arrangements.swapaxes,
+    "np.moveaxis": arrangements.moveaxis,
+    "np.squeeze": arrangements.squeeze,
+    "np.tril": arrangements.tril,
+    "np.triu": arrangements.triu,
+    "np.diag": arrangements.diag,
+    "np.diagonal": arrangements.diagonal,
+    "np.tile": arrangements.tile,
+    "np.repeat": arrangements.repeat,
+    "np.concatenate": arrangements.concatenate,
+    "np.stack": arrangements.stack,
+    "np.vstack": arrangements.vstack,
+    "np.hstack": arrangements.hstack,
+    "np.column_stack": arrangements.column_stack,
+    "np.append": arrangements.append,
+    "np.pad": arrangements.pad,
+    "np.roll": arrangements.roll,
+    "np.diff": arrangements.diff,
+    "np.meshgrid": arrangements.meshgrid,
+    "np.take": arrangements.take,
+    "np.nonzero": gather.nonzero,
+    "np.flatnonzero": gather.flatnonzero,
+    "np.where": _where,
+    "np.vdot": linalg.vdot,
+    "np.inner": linalg.inner,
+    "np.einsum": einsum.einsum,
+    "linalg.norm": linalg.norm,
     "linalg.solve": dense.solve,
     "linalg.inv": dense.inv,
     "linalg.det": dense.det,
@@ -379,11 +434,23 @@ def find(python_object: Any) -> Row | None:
         row = _by_object().get(python_object)
     except TypeError:  # it cannot be a key
         return None
+    ufunc = getattr(python_object, "__self__", None)
+    if row is None and isinstance(ufunc, np.ufunc):
+        return _ufunc_method(ufunc, python_object.__name__)
     if row is None and getattr(python_object, "__name__", "") == "bfloat16":
         return _by_object()[types.bfloat16]
     if row is None and getattr(python_object, "__name__", "") == "solve_triangular" and _is_scipy(python_object):
         return _rows()["dsl.solve_triangular"]
     return row
+
+
+@cache
+def _ufunc_method(ufunc: np.ufunc, name: str) -> Row | None:
+    own = _by_object().get(ufunc)
+    if own is None or own.entry is None or own.entry.array_function is None or ufunc.nin != 2:
+        return None
+    build = ufuncs.method(ufunc, name, own.entry.array_function)
+    return None if build is None else Row(f"np.{ufunc.__name__}.{name}", build=build)
 
 
 def _is_scipy(function: Any) -> bool:

@@ -12,7 +12,7 @@ from mlir import ir
 
 from .. import errors, types
 from ..syntax import nodes
-from . import arrays, casts, elementwise
+from . import arrays, casts, elementwise, gather
 from .expressions import Expressions, Unreached
 from .liveness import Names
 from .scope import BREAK, CONTINUE, ERROR, RETURN, RETURNED, ObjectValue, StructValue
@@ -273,6 +273,7 @@ class Statements(Expressions):
     def _augassign(self, node: nodes.AugAssign) -> None:
         target = node.target
         store: Callable[[Value], None]
+        chosen = False
         if isinstance(target, nodes.Name):
             name, place = target.id, target.loc
             current = self.read(name)
@@ -280,6 +281,7 @@ class Statements(Expressions):
         elif isinstance(target, nodes.Subscript):
             owner = self.forced(target.value)
             index = self.index(target.index)
+            chosen = gather.chooses(index)
             self._refuse_store(owner)
             current = self.unless_failed(lambda: arrays.load(self.b, owner, index))
             store = lambda value: arrays.store(self.b, owner, index, value)  # noqa: E731
@@ -289,12 +291,16 @@ class Statements(Expressions):
             store = lambda value: self.store_attribute(holder, attr, value)  # noqa: E731
         else:
             raise self.b.error("this cannot be assigned to", cls=errors.UnsupportedSyntax)
+        current = self.settled(current, node.value)
         value = self.evaluate(node.value)
         is_array = isinstance(current.type, types.ArrayType)
 
         def change() -> None:
             if not is_array:
                 store(self.binary(node.op, current, value).force(self.b))
+                return
+            if chosen:  # a copy, of elements here and there
+                store(elementwise.updated(self.b, node.op, current, value))
                 return
             elementwise.inplace(self.b, node.op, current, value)  # an array stays the one that it is
             if isinstance(target, nodes.Attribute):

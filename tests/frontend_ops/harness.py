@@ -93,7 +93,7 @@ class Compiled:
         error = np.zeros(1, np.int64)
         words += [error.ctypes.data, error.ctypes.data, 0, 1, 1]
         at = len(words)
-        room = sum(9 if isinstance(t, types.ArrayType) else 2 for t in self.result_types)
+        room = sum(3 + 2 * t.ndim if isinstance(t, types.ArrayType) else 2 for t in self.result_types)
         slots = np.array([w if w < 2**63 else w - 2**64 for w in words] + [0] * room, dtype=np.int64)
         self.loaded.call(slots.ctypes.data)
         results = []

@@ -261,8 +261,6 @@ def test_refusals():
     ):
         with pytest.raises(error, match=message):
             run(load(index), a)
-    with pytest.raises(TypeError, match="not supported as an index"):
-        run(lambda b, x: arrays.load(b, x, [elementwise.compare(b, ">", x, constant(0))]), a)
     with pytest.raises(ValueError, match="cannot be stored in one element"):
         run(lambda b, x: arrays.store(b, x, [constant(0), constant(0)], x), a)
     with pytest.raises(TypeError, match="no place to store"):

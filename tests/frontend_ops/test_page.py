@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dsl import library
 from dsl.frontend import arrays, mathlib
 
 PAGE = Path(__file__).parents[2] / "docs" / "functions.md"
@@ -21,4 +22,5 @@ def test_names():
     assert listed("Of `math`:") == mathlib.known_names("math")
     assert listed("Of `cmath`:") == mathlib.known_names("cmath")
     assert listed("Of NumPy") == mathlib.known_names("np")
+    assert listed("Written in the language itself") == library.names()
     assert listed("Dtypes are conversions") == sorted([*arrays._METHODS, *arrays._AS_FUNCTION])

@@ -84,10 +84,11 @@ class Unit:
     def tree(self, kernel: Kernel) -> tuple[FunctionDef, Liveness]:
         found = self._trees.get(id(kernel))
         if found is None:
+            from ..syntax.loop_else import without_loop_else
             from ..syntax.parser import parse
 
             source = kernel.source
-            tree = parse(source.text, source.file, source.line, source.col)
+            tree = without_loop_else(parse(source.text, source.file, source.line, source.col))
             found = self._trees[id(kernel)] = (tree, Liveness(tree), kernel)
         return found[:2]
 

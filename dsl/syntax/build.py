@@ -175,17 +175,19 @@ class Builder:
         return self.suite(tree.children[0])
 
     def for_stmt(self, tree: Tree) -> n.For:
-        target, iterable, suite = tree.children
+        target, iterable, suite, rest = tree.children
         made_target = self.target(self.make(target))
         made_iter = self.make(iterable)
         body = self._loop(suite)
-        return n.For(made_target, made_iter, body, loc=self.loc(tree).to(body[-1].loc))
+        orelse = self.maybe(rest) or []
+        return n.For(made_target, made_iter, body, orelse, loc=self.loc(tree).to((orelse or body)[-1].loc))
 
     def while_stmt(self, tree: Tree) -> n.While:
-        test, suite = tree.children
+        test, suite, rest = tree.children
         made_test = self.make(test)
         body = self._loop(suite)
-        return n.While(made_test, body, loc=self.loc(tree).to(body[-1].loc))
+        orelse = self.maybe(rest) or []
+        return n.While(made_test, body, orelse, loc=self.loc(tree).to((orelse or body)[-1].loc))
 
     def _loop(self, suite: Tree) -> list[n.Statement]:
         self.loops += 1

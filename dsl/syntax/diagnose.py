@@ -105,10 +105,6 @@ def _lacking(root: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, where: _
             continue
         if type(node).__name__ in _LACKING:
             yield _named(node, where)
-        elif isinstance(node, (ast.For, ast.While)) and node.orelse:
-            kind = "for" if isinstance(node, ast.For) else "while"
-            hint = "set a flag before `break` and test it after the loop"
-            yield UnsupportedSyntax(f"`else` of a `{kind}` loop is not supported", where.of(node.orelse[0]), hint)
         elif isinstance(node, ast.Constant) and isinstance(node.value, bytes):
             yield UnsupportedSyntax("a bytes literal is not supported", where.of(node), "use a string or an array")
         elif isinstance(node, ast.keyword) and node.arg is None:

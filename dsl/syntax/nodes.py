@@ -153,12 +153,14 @@ class For(Statement):
     target: Expression
     iter: Expression
     body: list[Statement]
+    orelse: list[Statement]  # what follows where no `break` ended the loop
 
 
 @dataclass(eq=False)
 class While(Statement):
     test: Expression
     body: list[Statement]
+    orelse: list[Statement]
 
 
 @dataclass(eq=False)

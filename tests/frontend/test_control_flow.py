@@ -126,6 +126,47 @@ def nested_continue_break(x):
     return count, i, j
 
 
+def for_else(x):
+    for i in range(len(x)):
+        if x[i] > 5:
+            s = x[i]
+            break
+        if x[i] == 0:
+            return -7.0
+    else:
+        s = 100.0
+    return s * x[0]
+
+
+def loops_with_else_within_each_other(x):
+    s = 0.0
+    for i in range(len(x)):
+        j = 0
+        while j < i:
+            if x[j] < 0:
+                break
+            for k in range(3):
+                if x[k % len(x)] > 4:
+                    break
+                s += k
+            else:
+                s += 1.5
+                if s > 50:
+                    break
+                j += 1
+                continue
+            j += 1
+        else:
+            s += x[i]
+            if x[i] > 7:
+                break
+            continue
+        s *= 0.5
+    else:
+        s -= 1
+    return s
+
+
 def while_with_else_paths(x):
     i = 0
     s = 0.0
@@ -336,7 +377,8 @@ def guarded_while(x):
 KERNELS = [
     total, product, stop_at_negative, running_maximum, branch_on_carried, nested_sum, carried_index,
     loop_variable_after, variable_after_plain, assigned_in_loop, return_in_nested, nested_continue_break,
-    while_with_else_paths, early_return_types, shadowed, reassigned_loop_variable, after_if_both,
+    for_else, loops_with_else_within_each_other, while_with_else_paths, early_return_types, shadowed,
+    reassigned_loop_variable, after_if_both,
     sequential_returns, tuple_loop, tuple_loop_exits, while_true_return, previous_value, swap_in_loop, chained,
     conditional_expressions, short_circuit, or_value, enumerated, arrays_in_loop, loop_of_loops, return_none,
     deep_exit, guarded_while,

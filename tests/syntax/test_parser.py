@@ -336,10 +336,15 @@ class Writer:
                 text += f"{indent}else:\n{self.block(depth - 1, indent, loop)}"
             return text
         elif kind == 10:
-            return f"{indent}for {self.pick('i', 'i, j', '(i, j)')} in {e(1)}:\n{self.block(depth - 1, indent, True)}"
+            head = f"for {self.pick('i', 'i, j', '(i, j)')} in {e(1)}"
+            return f"{indent}{head}:\n{self.block(depth - 1, indent, True)}{self.loop_else(depth, indent, loop)}"
         else:
-            return f"{indent}while {e(1)}:\n{self.block(depth - 1, indent, True)}"
+            body = self.block(depth - 1, indent, True)
+            return f"{indent}while {e(1)}:\n{body}{self.loop_else(depth, indent, loop)}"
         return f"{indent}{simple}{note}\n"
+
+    def loop_else(self, depth: int, indent: str, loop: bool) -> str:
+        return f"{indent}else:\n{self.block(depth - 1, indent, loop)}" if self.random.random() < 0.3 else ""
 
     def function(self) -> str:
         return f"def f(x, y{self.space()}={self.space()}{self.expression(1)}):\n{self.block(3, '', False)}"

@@ -38,8 +38,6 @@ REFUSED = [
     ("y = [*x]", "unpacking with `*`", "*x"),
     ("yield x", "`yield`", "yield x"),
     ("y = yield from x", "`yield from`", "yield from x"),
-    ("for i in x:\n        pass\n    else:\n        y = 1", "`else` of a `for` loop", "y = 1"),
-    ("while x:\n        pass\n    else:\n        y = 1", "`else` of a `while` loop", "y = 1"),
     ("é = [i for i in x]", "a list comprehension", "[i for i in x]"),
 ]
 

@@ -90,6 +90,14 @@ class Addition:
     reason: str
 
 
+@dataclass(frozen=True)
+class InOrder:
+    """A parallel loop, the one at `position`, whose iterations the derivative runs in order, and why."""
+
+    position: Position | None
+    reason: Reason
+
+
 @dataclass
 class Findings:
     """All of one derivative."""

@@ -5,18 +5,21 @@ the places are combined in order after the launch, as `lowering` does it for the
 launches holds: threads that are shown to have cells of their own add to a shadow plainly, what all read is summed for
 each chunk first. Where a launch cannot do what the body does (allocate by an extent that is known only when it runs,
 launch, call functions that are not known), and inside of launches, the loop is a nest of scf.for that carries the
-reductions: the sequential order is one of those allowed.
+reductions: the sequential order is one of those allowed. `Parallel` notes which loops of host code these are, and why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from mlir.ir import FlatSymbolRefAttr, FloatAttr, MemRefType, Operation, ShapedType, Value
 
 from . import rules
 from .builder import is_differentiable, is_float, operation, operations, walk
 from .custom.marks import is_custom
+from .errors import DerivativeError, source_position
+from .findings import InOrder, Reason
 from .launches import LAUNCH, LaunchForms, add_launch, equal, place
 
 #: Into how many chunks a parallel loop is cut, at most.
@@ -26,15 +29,29 @@ _NEUTRAL = {
     "arith.addf": -0.0, "arith.mulf": 1.0, "arith.minimumf": float("inf"), "arith.minnumf": float("inf"),
     "arith.maximumf": float("-inf"), "arith.maxnumf": float("-inf"),
 }  # fmt: skip
-#: Ops that chunks that run at once do not have in them.
-_HOST = (LAUNCH, "memref.realloc", "autodiff.checkpoint")
+#: Ops that chunks that run at once do not have in them, and what is said of them.
+_HOST = {
+    LAUNCH: "line N launches a grid",
+    "memref.realloc": "line N makes an array larger",
+    "autodiff.checkpoint": "line N is a checkpointed loop",
+}
+
+
+@dataclass
+class Parallel:
+    """What becomes of the parallel loops of a function: launches, unless these are not wanted or were `refused`.
+    `in_order` fills with those that run in order although launches were wanted.
+    """
+
+    launches: bool = True
+    refused: DerivativeError | None = None
+    in_order: list[InOrder] = field(default_factory=list)
 
 
 class ParallelForms(LaunchForms):
     #: The functions of the module that have bodies.
     bodies: dict[str, Operation]
-    #: Whether parallel loops become launches at all.
-    parallel = True
+    parallel: Parallel
 
     def copy_scf_parallel(self, op: Operation) -> None:
         rank = len(op.regions[0].blocks[0].arguments)
@@ -42,10 +59,14 @@ class ParallelForms(LaunchForms):
         lower, upper, step = (given[k * rank : (k + 1) * rank] for k in range(3))
         inits = given[3 * rank :]
         trips = [self.b.integer("maxsi", self.trips(*b), self.b.index(0)) for b in zip(lower, upper, step, strict=True)]
-        if self.device or not self.parallel or not self._can_be_launched(op, set()):
+        wanted = self.parallel.launches and not self.device
+        reason = self._why_in_order(op) if wanted else None
+        if not wanted or reason is not None:
             made = self._nest(op, lower, step, trips, inits)
         else:
             made = self._launch(op, lower, step, trips, inits)
+        if reason is not None:
+            self.parallel.in_order.append(InOrder(source_position(op.location), reason))
         self.map.update(zip(op.results, made, strict=True))
 
     def trips(self, lower: Value, upper: Value, step: Value) -> Value:
@@ -54,18 +75,32 @@ class ParallelForms(LaunchForms):
     def induction(self, counter: Value, lower: Value, step: Value) -> Value:
         raise NotImplementedError
 
-    def _can_be_launched(self, op: Operation, seen: set[str]) -> bool:
+    def _why_in_order(self, op: Operation) -> Reason | None:
+        refused = self.parallel.refused
+        if refused is None:
+            return self._hindrance(op, set())
+        return Reason(f"threads cannot run its derivative at once: {refused.message} (line N)", refused.loc)
+
+    def _hindrance(self, op: Operation, seen: set[str]) -> Reason | None:
+        """What in `op` a launch cannot do."""
         for inner in walk(op):
-            if inner.name in _HOST or (inner.name == "memref.alloc" and len(inner.operands)):
-                return False
+            text = _HOST.get(inner.name)
+            if inner.name == "memref.alloc" and len(inner.operands):
+                text = "line N makes an array whose extent is known only when it runs"
             if inner.name == "func.call":
                 name = FlatSymbolRefAttr(inner.attributes["callee"]).value
                 body = self.bodies.get(name)
                 if name in seen or (body is None and rules.lookup(inner) is not None):
                     continue
-                if body is None or is_custom(body) or not self._can_be_launched(body, seen | {name}):
-                    return False
-        return True
+                if body is None or is_custom(body):
+                    text = f"line N calls `{name}`, " + (
+                        "whose code is not known" if body is None else "which has a rule of its own"
+                    )
+                elif (found := self._hindrance(body, seen | {name})) is not None:
+                    return found
+            if text is not None:
+                return Reason(text, source_position(inner.location))
+        return None
 
     # in order ------------------------------------------------------------------------------------------------------
     def _nest(

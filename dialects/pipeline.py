@@ -23,7 +23,7 @@ from .custom.resolve import Rules, RuleSource
 from .dead_code import remove_dead_code
 from .errors import DerivativeError, refuse
 from .expand import derivative
-from .findings import Addition, LoopPlan, Taped
+from .findings import Addition, InOrder, LoopPlan, Taped
 from .forwarding import forward_values
 from .lane_memory import interleave, join_accesses
 from .lane_pieces import split_lanes
@@ -31,6 +31,7 @@ from .launch_memory import place_memory
 from .launches import inline_device_calls
 from .objects import OVERLAP, mark_overlapping
 from .order import keep_order
+from .parallel_forms import Parallel
 from .prepare import prepare
 from .private import make_private
 from .request import Request
@@ -66,6 +67,8 @@ class Expansion:
     tape: Tape = field(default_factory=Tape)
     #: How the threads of launches add to shadows.
     additions: list[Addition] = field(default_factory=list)
+    #: The parallel loops that are none any more.
+    in_order: list[InOrder] = field(default_factory=list)
 
 
 def differentiate(module: Module, rules: RuleSource | None = None, entry: str | None = None) -> list[Expansion]:
@@ -155,23 +158,23 @@ def arrange_lanes(module: Module) -> None:
 def _expand(module: Module, declaration: Operation, request: Request, rules: RuleSource | None = None) -> Expansion:
     """The derivative with parallel loops as launches; if something in them is refused of threads, in order."""
     if not any(op.name == "scf.parallel" for op in walk(module.operation)):
-        return _expand_as(module, declaration, request, rules, False)
+        return _expand_as(module, declaration, request, rules, Parallel())
     name, spare = symbol(declaration), declaration.clone(InsertionPoint(declaration))
     SymbolTable.set_symbol_name(operation(spare), f"{name}.spare")
     try:
-        made = _expand_as(module, declaration, request, rules, True)
-    except DerivativeError:
+        made = _expand_as(module, declaration, request, rules, Parallel())
+    except DerivativeError as error:
         for op in _functions(module):
             if symbol(op) in (name, f"{name}.normal"):
                 op.erase()
         SymbolTable.set_symbol_name(operation(spare), name)
-        return _expand_as(module, operation(spare), request, rules, False)
+        return _expand_as(module, operation(spare), request, rules, Parallel(refused=error))
     operation(spare).erase()
     return made
 
 
 def _expand_as(
-    module: Module, declaration: Operation, request: Request, rules: RuleSource | None, parallel: bool
+    module: Module, declaration: Operation, request: Request, rules: RuleSource | None, parallel: Parallel
 ) -> Expansion:
     name = symbol(declaration)
     normal = differentiated_form(module, declaration, request.callee, f"{name}.normal", request.overlapping(), parallel)
@@ -190,7 +193,7 @@ def _expand_as(
     remove_dead_code(declaration, request.unneeded(declaration))
     refuse_undecided(declaration)
     tape = split(declaration, request) if request.split else Tape()
-    return Expansion(request, name, found.taped, found.loops, tape, found.additions)
+    return Expansion(request, name, found.taped, found.loops, tape, found.additions, parallel.in_order)
 
 
 def differentiated_form(
@@ -199,7 +202,7 @@ def differentiated_form(
     function: str,
     name: str,
     overlapping: list[list[int]] | None = None,
-    parallel: bool = True,
+    parallel: Parallel | None = None,
 ) -> Operation:
     """What is differentiated for a derivative of @function, added to the (prepared) module as @name: its normal form,
     or, if it has rules of its own, a call of it.
@@ -218,12 +221,12 @@ def normal_form(
     function: str,
     name: str,
     overlapping: list[list[int]] | None = None,
-    parallel: bool = True,
+    parallel: Parallel | None = None,
 ) -> Operation:
     """The function's normal form, added to the (prepared) module as @name; `at` is where an error points. The
-    arguments of each of the groups `overlapping` may overlap; without `parallel`, parallel loops run in order.
+    arguments of each of the groups `overlapping` may overlap.
     """
-    normalise(module, _function(module, at, function), name, parallel)
+    normalise(module, _function(module, at, function), name, parallel or Parallel())
     if overlapping:
         mark_overlapping(_function(module, at, name), overlapping)
     settle(_function(module, at, name), inside=True)

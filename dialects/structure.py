@@ -39,15 +39,13 @@ from .custom.marks import is_custom
 from .errors import refuse
 from .launches import DEVICE, device_functions
 from .memory_forms import MemoryForms
-from .parallel_forms import ParallelForms
+from .parallel_forms import Parallel, ParallelForms
 from .rotation import Rotation, cycles
 from .vector_forms import VectorForms
 
 
-def normalise(module: Module, function: Operation, name: str, parallel: bool = True) -> Operation:
-    """The copy of `function` in normal form, added to `module` as private @name, with the calls in it inlined. Without
-    `parallel`, parallel loops become loops and not launches.
-    """
+def normalise(module: Module, function: Operation, name: str, parallel: Parallel) -> Operation:
+    """The copy of `function` in normal form, added to `module` as private @name, with the calls in it inlined."""
     blocks = list(function.regions[0].blocks)
     if len(blocks) != 1:
         raise refuse(function, "unstructured control flow is left in the function", "run lift-cf-to-scf first")

@@ -26,7 +26,7 @@ from .modes import Mode
 from .request import Request
 
 if TYPE_CHECKING:
-    from dialects.findings import Addition, LoopPlan, Position, Taped
+    from dialects.findings import Addition, LoopPlan, Position, Reason, Taped
 
 # The signs of lines, and what they mean.
 _SIGNS = {"active": "A", "varied": "v", "useful": "u", "const": " "}
@@ -50,7 +50,7 @@ _ADDITIONS = {
     "own": "reverse adds to the shadow without atomics",
     "one": "reverse sums over the threads of a block, then adds once a block",
     "shared": "reverse adds atomically to the shadow, which is the block's own",
-    "atomic": "reverse adds to the shadow atomically (on the CPU the blocks then run in order, on one thread)",
+    "atomic": "reverse adds to the shadow atomically",
 }
 
 
@@ -200,6 +200,9 @@ class _Writer:
                     self._loop(loop)
             for addition in made.expansion.additions:
                 self._addition(addition)
+            for kept in made.expansion.in_order:
+                if kept.position is not None:
+                    self._note(kept.position, f"run in order, by one thread: {self._said(kept.reason, kept.position)}")
         for made in self.measured.examined.derivatives:
             for taped in made.expansion.taped:
                 self._taped(taped)
@@ -318,13 +321,18 @@ class _Writer:
             return f"{value.title} ({value.type}{each}{around})"
         return f"{value.title} ({value.type}, {value.bytes // element} x {element} = {_amount(value.bytes)}{around})"
 
-    def _reason(self, taped: Taped) -> str:
-        text = taped.reason.text
-        if taped.reason.place is not None:
-            file, line, _ = taped.reason.place
-            other = taped.position is not None and taped.position[0] != file
+    @staticmethod
+    def _said(reason: Reason, position: Position | None) -> str:
+        """A reason for what is done at `position`, with the line of the place that it is about."""
+        text = reason.text
+        if reason.place is not None:
+            file, line, _ = reason.place
+            other = position is not None and position[0] != file
             text = text.replace("line N", f"line {line} of {os.path.basename(file)}" if other else f"line {line}")
-        text = text.replace(" on line N", "").replace("line N", "something else")
+        return text.replace(" on line N", "").replace(" (line N)", "").replace("line N", "something else")
+
+    def _reason(self, taped: Taped) -> str:
+        text = self._said(taped.reason, taped.position)
         if taped.inside is not None:
             text += f" (only while one iteration of the loop on line {taped.inside[1]} is reversed)"
         return text

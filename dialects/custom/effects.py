@@ -24,6 +24,7 @@ from .. import rules
 from ..builder import holds_tangents, is_memref, walk
 from ..errors import refuse
 from ..objects import ALLOCATIONS, VIEWS, Objects
+from ..parallel_forms import Parallel
 from ..structure import normalise
 from .marks import (
     CALLS_INACTIVE,
@@ -146,7 +147,7 @@ class _Marker:
 
     def _seen(self, name: str, function: Operation) -> dict[str, list[int]]:
         """What the body does with its arguments."""
-        normal = normalise(self.module, function, f"{name}.effects", parallel=False)
+        normal = normalise(self.module, function, f"{name}.effects", Parallel(launches=False))
         objects = Objects(normal)
         written = [o.argument for o in objects.all if o.argument is not None and o.writers]
         read = {

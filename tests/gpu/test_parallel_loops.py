@@ -150,3 +150,56 @@ def test_cells_of_one_iteration_alone_are_added_to_plainly():
     x, dx, y, dy = np.ones((4, 8))
     text = waves.ir("autodiff", Reverse, dsl.Const, Duplicated(x, dx), Duplicated(y, dy), dsl.Const(2.0))
     assert "gpu.launch" in text and "atomic_rmw" not in text
+
+
+@dsl.kernel
+def shared_complex(w, x):
+    s = 0.0
+    for i in dsl.prange(len(x)):
+        s += (w[0] * x[i]).real ** 2
+    return s
+
+
+@dsl.kernel
+def launching(x, y):
+    for i in dsl.prange(4):
+        copied[1, 32](x[4 * i : 4 * i + 4], y[4 * i : 4 * i + 4])
+
+
+@dsl.kernel
+def copied(x, y):
+    i = dsl.grid(1)
+    if i < len(x):
+        y[i] = x[i] ** 2
+
+
+REAL, COMPLEX = (dsl.types.ArrayType(t, 1) for t in (dsl.float64, dsl.complex128))
+
+
+@pytest.mark.parametrize("mode", [Forward, Reverse])
+@pytest.mark.parametrize(
+    ("kernel", "arrays", "line", "reason", "told"),
+    [
+        (allocates, (REAL, REAL, dsl.float64), "t = w *", "makes an array whose extent is known only when it runs", 2),
+        (launching, (REAL, REAL), "copied[1, 32]", "launches a grid", 2),
+        (shared_complex, (COMPLEX, REAL), "s += (w", "threads may add to the same cell of an array of complex", 1),
+        (whiles, (REAL, REAL, dsl.float64), "", "", 0),
+    ],
+    ids=lambda v: v.name if isinstance(v, dsl.Kernel) else None,
+)
+def test_explain_says_which_run_in_order_and_why(mode, kernel, arrays, line, reason, told):
+    """`told`: in how many modes."""
+    scalar = Duplicated if mode is Forward else Active
+    given = [Duplicated[t] if isinstance(t, dsl.types.ArrayType) else scalar[t] for t in arrays]
+    returns = dsl.Const if kernel is launching else scalar
+    found = kernel.explain(mode, returns, *given)
+    at = {number: [n for n in notes if "in order" in n] for number, _, _, _, notes in found.lines}
+    notes = {number: n for number, n in at.items() if n}
+    if not told or (mode is Forward and told == 1):
+        assert not notes
+        return
+    ((number, (note,)),) = notes.items()
+    texts = {each.number: each.text for each in found.lines}
+    assert "dsl.prange" in texts[number] and note.startswith("run in order, by one thread: ") and reason in note
+    named = int(note.rpartition("line ")[2].partition(" ")[0].rstrip(")"))
+    assert line in texts[named]

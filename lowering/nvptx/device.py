@@ -45,6 +45,8 @@ _SHARED = "#gpu.address_space<workgroup>"
 _CONTRACTIBLE = frozenset(("arith.addf", "arith.subf", "arith.mulf", "arith.negf"))
 _FLOATS = frozenset((*_CONTRACTIBLE, "arith.divf", "arith.remf"))
 _OTHER_DIALECT = re.compile(r'"(?!llvm\.|nvvm\.|gpu\.module|builtin\.)([a-z_]\w*\.[\w.]+)"\(')
+#: Chips whose own first version of PTX has no atomics of 16 bits, so they get the one that brought these.
+_OLD, _ATOMICS = ("sm_70", "sm_72"), "features=+ptx63 "
 _PTX = re.compile(r'(?:assembly|bin|offload) = "((?:[^"\\]|\\.)*)"')
 
 
@@ -265,7 +267,9 @@ def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions, alik
     if options.line_info:
         _run(module, "ensure-debug-info-scope-on-llvm-func{emission-kind=DebugDirectivesOnly}")
     fast = " fast" if options.fastmath else ""
-    _run(module, f"nvvm-attach-target{{chip={options.chip} O=3{fast}}}", "gpu-module-to-binary{format=isa}")
+    version = _ATOMICS if options.chip in _OLD else ""
+    target = f"nvvm-attach-target{{chip={options.chip} {version}O=3{fast}}}"
+    _run(module, target, "gpu-module-to-binary{format=isa}")
     found = _PTX.search(str(module))
     if not found:
         raise LoweringError("MLIR gave no PTX")

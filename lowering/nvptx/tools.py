@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from typing import NamedTuple
 
 from ..errors import LoweringError
@@ -31,23 +32,38 @@ class Resources(NamedTuple):
     shared_bytes: int
 
 
-def find(name: str) -> str | None:
-    """The path of a tool: on PATH, of the toolkit that CUDA_HOME names, or of a package beside this Python's."""
+def _installed(name: str) -> list[str]:
+    """The paths of a tool: on PATH, of the toolkit that CUDA_HOME names, and of packages beside this Python's."""
     home = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     places = [os.path.join(home, "bin")] if home else []
     for directory in sys.path:
         places += [os.path.join(directory, "nvidia", part, "bin") for part in ("cuda_nvcc", "cuda_nvdisasm", "cu13")]
-    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(places))
+    found = [shutil.which(name), *(shutil.which(name, path=place) for place in places)]
+    return list(dict.fromkeys(path for path in found if path is not None))
+
+
+def find(name: str) -> str | None:
+    """The path of a tool, if it is installed."""
+    return next(iter(_installed(name)), None)
 
 
 def _run(name: str, *arguments: str) -> str:
-    path = find(name)
-    if path is None:
+    """What the tool prints. Where several are installed, the first that knows the chip is asked: new ones have given
+    up old chips.
+    """
+    refused = ""
+    for path in _installed(name):
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
+        if not done.returncode:
+            return done.stdout + done.stderr
+        said = (done.stderr or done.stdout).strip()
+        refused = refused or said
+        if "gpu-name" not in said:
+            refused = said
+            break
+    if not refused:
         raise LoweringError(f"{name} is not installed", None, _WHERE[name])
-    done = subprocess.run([path, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LoweringError(f"{name} refused: {(done.stderr or done.stdout).strip()}")
-    return done.stdout + done.stderr
+    raise LoweringError(f"{name} refused: {refused}")
 
 
 def _assemble(ptx: str, chip: str, directory: str) -> tuple[str, str]:
@@ -78,6 +94,7 @@ def resources(ptx: str, chip: str) -> list[Resources]:
     return found
 
 
+@cache
 def takes(chip: str) -> bool:
     """Whether the ptxas that is installed knows a chip."""
     try:

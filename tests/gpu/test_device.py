@@ -42,7 +42,7 @@ def ptx_of(case, chip):
     return device.find(driver.state_of(case.grid.host), request, chip).loaded.ptx
 
 
-@pytest.mark.parametrize("chip", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("chip", ["sm_70", "sm_80", "sm_90", "sm_100"])
 @pytest.mark.parametrize("name", CASES)
 def test_on_the_simulator(name, chip):
     case = CASES[name]
@@ -54,6 +54,8 @@ def test_on_the_simulator(name, chip):
     assert any(".file" in line and "tests/gpu/" in line for line in text.splitlines()) and "\t.loc\t" in text
     if tools.find("ptxas") is None:
         pytest.skip("ptxas is not installed: its judgement is skipped")
+    if not tools.takes(chip):
+        pytest.skip(f"this ptxas does not know {chip}: its judgement is skipped")
     (used,) = tools.resources(text, chip)
     if case.kind in ("elementwise", "stencil"):
         assert used.spill_stores == used.spill_loads == 0

@@ -93,6 +93,14 @@ NEWEST = [
     case("mul.rm.f32x2", "f32x2", "b64 b64", floats(lambda a, b: mul(a, b, "f32", "rm"))),
     case("fma.rn.ftz.f32x2", "f32x2", "b64 b64 b64", floats(lambda a, b, c: flushed(fma(*map(flushed, (a, b, c)), "f32", "rn")))),
 ]  # fmt: skip
+for _t, _of in (("f16", float), ("bf16", bf16_value)):
+    NEWEST += [
+        case(f"add.f32.{_t}", "f32", f"{_t} f32", lambda a, c, of=_of: add(of(a), c, "f32", "rn")),
+        case(f"add.rm.f32.{_t}", "f32", f"{_t} f32", lambda a, c, of=_of: add(of(a), c, "f32", "rm")),
+        case(f"sub.rn.sat.f32.{_t}", "f32", f"{_t} f32", lambda a, c, of=_of: saturated(add(of(a), -c, "f32", "rn"))),
+        case(f"fma.rn.f32.{_t}", "f32", f"{_t} {_t} f32", lambda a, b, c, of=_of: fma(of(a), of(b), c, "f32", "rn")),
+        case(f"fma.rz.sat.f32.{_t}", "f32", f"{_t} {_t} f32", lambda a, b, c, of=_of: saturated(fma(of(a), of(b), c, "f32", "rz"))),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("c", [*CASES, *NEWEST], ids=str)

@@ -1,4 +1,4 @@
-"""Arithmetic in f16 and bf16, alone and in packed pairs, and in packed pairs of f32."""
+"""Arithmetic in f16 and bf16, alone, in packed pairs and with f32, and in packed pairs of f32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..arithmetic import exact
 from ..arithmetic.small import halves, join, pack, unpack
 from ..forms import Alu, Form, form
-from .floats import APPROXIMATE, extremum
+from .floats import APPROXIMATE, extremum, shaped
 
 _Wide = Callable[..., np.ndarray]
 
@@ -30,6 +30,10 @@ _WIDE: dict[str, _Wide] = {
     "ex2": np.exp2,
     "tanh": np.tanh,
 }
+
+
+#: In f32, by the direction of rounding.
+_FLOAT = {"add": exact.add, "sub": exact.subtract, "mul": exact.multiply}
 
 
 def _flush(type: str, x: np.ndarray) -> np.ndarray:
@@ -119,6 +123,21 @@ def approximate(f: Form) -> Alu:
     return _alu(f, 1, APPROXIMATE[f.opcode.split(".")[0]])
 
 
+# --- small operands of arithmetic in f32
+
+
+@form("add{.rnd}{.sat}.f32.type", "sub{.rnd}{.sat}.f32.type", "fma.rnd{.sat}.f32.type", type="f16 bf16")
+def mixed(f: Form) -> Alu:
+    name, small, rounding = f.opcode[:3], f.opcode.split(".")[-1], f.rnd or "rn"
+    work = exact.fma("f32", rounding) if name == "fma" else _FLOAT[name](rounding)
+    function = shaped(f, work)
+
+    def widened(*operands: np.ndarray) -> np.ndarray:
+        return function(*[unpack(small, x).astype(np.float32) for x in operands[:-1]], operands[-1])
+
+    return Alu("f32", (*[small] * (2 if name == "fma" else 1), "f32"), widened)
+
+
 # --- pairs of f32 in 64 bits
 
 
@@ -133,15 +152,8 @@ def _join_floats(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 @form("add{.rnd}{.ftz}.f32x2", "sub{.rnd}{.ftz}.f32x2", "mul{.rnd}{.ftz}.f32x2", "fma.rnd{.ftz}.f32x2")
 def pairs_of_floats(f: Form) -> Alu:
-    from .floats import shaped
-
-    rounding = f.rnd or "rn"
-    name = f.opcode[:3]
-    work = (
-        exact.fma("f32", rounding)
-        if name == "fma"
-        else {"add": exact.add, "sub": exact.subtract, "mul": exact.multiply}[name](rounding)
-    )
+    name, rounding = f.opcode[:3], f.rnd or "rn"
+    work = exact.fma("f32", rounding) if name == "fma" else _FLOAT[name](rounding)
     function = shaped(f, work)
 
     def pairwise(*operands: np.ndarray) -> np.ndarray:

@@ -126,17 +126,18 @@ class Process:
                     stream.close()
 
 
-def environment(threads: int, **more: str) -> dict[str, str]:
-    """This process's variables, with those by which libraries are told how many threads to use.
+def keeping_bytecode() -> dict[str, str]:
+    """This process's variables; Python may keep the bytecode of what is imported, as it does of what pip installs."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
-    Python may keep the bytecode of what is imported, as it does of what pip installs.
-    """
+
+def environment(threads: int, **more: str) -> dict[str, str]:
+    """This process's variables, with those by which libraries are told how many threads to use."""
     count = str(threads)
     xla = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'} intra_op_parallelism_threads={count}"
     names = ("OMP", "MKL", "OPENBLAS", "NUMEXPR", "DSL", "VECLIB_MAXIMUM", "BENCHMARK")
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {
-        **kept,
+        **keeping_bytecode(),
         **{f"{name}_NUM_THREADS": count for name in names},
         "XLA_FLAGS": xla, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "TI_LOG_LEVEL": "error",
         **more,

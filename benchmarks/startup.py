@@ -5,7 +5,6 @@ counts. Limits are those that the project has set itself; the exit status says w
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.measure import keeping_bytecode
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = 5
@@ -49,8 +50,7 @@ def run(folder: Path, text: str, cache: Path) -> tuple[float, str]:
     """Seconds of a process that runs the text as a script, and what it printed."""
     script = folder / "script.py"
     script.write_text(text)
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "DSL_CACHE_DIR": str(cache)}
+    environment = {**keeping_bytecode(), "PYTHONPATH": str(ROOT), "DSL_CACHE_DIR": str(cache)}
     start = time.perf_counter()
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True)
     return time.perf_counter() - start, done.stdout

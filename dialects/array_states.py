@@ -160,7 +160,7 @@ class States:
         self.is_whole: list[bool] = []
 
     @staticmethod
-    def of(tape: Operation, function: Operation) -> States | None:
+    def of(tape: Operation, function: Operation, objects: Objects) -> States | None:
         """Those that the tape has, if all that is done with it and with the arrays is known."""
         users = [operation(use.owner) for use in tape.results[0].uses]
         stores = [op for op in users if op.name == "memref.store"]
@@ -174,7 +174,7 @@ class States:
         if turn is None or not all(_is_named(array, function) for array in turn.arrays):
             return None
         states = States(tape, recordings, reads, turn)
-        if not states._pays() or not states._is_alone(Objects(function)) or not states._is_sized():
+        if not states._pays() or not states._is_alone(objects) or not states._is_sized():
             return None
         return states if states._understands() else None
 

@@ -41,7 +41,7 @@ from .split import Tape, split
 from .structure import callee_name, normalise, one_call, symbol
 from .tape_rows import write_in_tape
 from .unshared import make_updates_plain
-from .upstream import CANONICALIZE, INLINE, run
+from .upstream import CANONICALIZE, INLINE, keep_only, run
 from .winner import keep_winners
 from .within import settle
 from .zeros import drop_zeros
@@ -97,15 +97,6 @@ def expand_requests(module: Module, rules: RuleSource | None = None) -> list[Exp
         for op in walk_functions(module):
             drop_marks(op)
     return done
-
-
-def keep_only(module: Module, entry: str) -> None:
-    """Drop the functions that @entry does not need."""
-    with module.context:
-        for op in _functions(module):
-            if symbol(op) != entry:
-                op.attributes["sym_visibility"] = StringAttr.get("private")
-    run(module, "symbol-dce")
 
 
 def lower_tape(module: Module) -> None:

@@ -23,6 +23,7 @@ from .array_states import States, size_of
 from .builder import Builder, home, operation, walk
 from .copier import add_block, attributes_of
 from .launches import LAUNCH
+from .objects import Objects
 from .tape import TAPED
 
 _EQ, _SGT = 0, 4
@@ -33,10 +34,13 @@ def write_in_tape(function: Operation) -> None:
     ops = walk(function)
     if any(op.name in (LAUNCH, "scf.parallel") for op in ops):
         return
+    objects: Objects | None = None
     for tape in [op for op in ops if op.name == "memref.alloc" and TAPED in op.attributes]:
-        states = States.of(tape, function)
+        objects = objects or Objects(function)
+        states = States.of(tape, function, objects)
         if states is not None:
             _Rows(states).settle()
+            objects = None  # the memory is another
 
 
 class _Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlir.ir import DiagnosticInfo, MLIRError, Module
+from mlir.ir import DiagnosticInfo, MLIRError, Module, StringAttr
 from mlir.passmanager import PassManager
 
 from .errors import DerivativeError, source_position
@@ -22,6 +22,15 @@ def run(module: Module, passes: str) -> None:
             PassManager.parse(f"builtin.module({passes})").run(module.operation)
     except MLIRError as error:
         raise failure(error, "a pass before differentiation failed") from None
+
+
+def keep_only(module: Module, entry: str) -> None:
+    """Drop the functions that @entry does not need."""
+    with module.context:
+        for op in module.body.operations:
+            if op.operation.name == "func.func" and StringAttr(op.operation.attributes["sym_name"]).value != entry:
+                op.operation.attributes["sym_visibility"] = StringAttr.get("private")
+    run(module, "symbol-dce")
 
 
 def _named(diagnostic: DiagnosticInfo) -> str:

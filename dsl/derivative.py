@@ -186,17 +186,6 @@ def _fresh(module: ir.Module, name: str) -> str:
     return name
 
 
-def only_entry(module: ir.Module, entry: str) -> None:
-    """Drop the functions that @entry does not need."""
-    from mlir.passmanager import PassManager
-
-    with module.context:
-        for name, function in _functions(module).items():
-            if name != entry:
-                function.attributes["sym_visibility"] = ir.StringAttr.get("private")
-        PassManager.parse("builtin.module(symbol-dce)").run(module.operation)
-
-
 def drop_stops(module: ir.Module) -> bool:
     """Put the value itself in the place of each `ignore_derivatives`, and False in that of each `within_autodiff`,
     where no derivative is asked for, and drop the marks of checkpointed loops; whether there was one.

@@ -274,6 +274,7 @@ def _module(state: State, request: Request, device: bool = False) -> tuple[str, 
 
     from dialects.custom.marks import release
     from dialects.pipeline import differentiate as expand
+    from dialects.upstream import keep_only
 
     from . import derivative
     from .nesting import deep
@@ -290,7 +291,7 @@ def _module(state: State, request: Request, device: bool = False) -> tuple[str, 
             engine(lambda module, rules: expand(module, rules, entry), module, request, lowered)
         elif lowered.rules is not None:
             release(module)
-        derivative.only_entry(module, entry)
+        keep_only(module, entry)
         written = written_arguments(module, entry)
         if lowered.errors:
             written.pop()  # the error cell

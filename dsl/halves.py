@@ -363,9 +363,9 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
 
     from dialects.pipeline import differentiate as expand
     from dialects.pipeline import parse
+    from dialects.upstream import keep_only
 
     from . import split_entry
-    from .derivative import only_entry
     from .written import written_arguments
 
     asked = driver._asked(state, request)
@@ -388,7 +388,7 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
     for entry in (f"{asked.entry}.augment", pullback):
         module = parse(whole)
         with module.context, Location.unknown():
-            only_entry(module, entry)
+            keep_only(module, entry)
             text = module.operation.get_asm(enable_debug_info=True)
             written = written_arguments(module, entry)[:arrays]  # and not the tape's, and the error cell
         meta = {

@@ -59,6 +59,7 @@ def examine(request: Request) -> Measured:
     from mlir.ir import Location
 
     from dialects import explain
+    from dialects.upstream import keep_only
 
     state, key = driver.state_of(request.kernel), request.key()
     with driver._lock:
@@ -67,7 +68,7 @@ def examine(request: Request) -> Measured:
         asked = driver._asked(state, request)
         examined = driver.engine(explain.examine, asked.module, request, asked.lowered)
         with asked.module.context, Location.unknown():
-            derivative.only_entry(asked.module, asked.entry)
+            keep_only(asked.module, asked.entry)
             written = written_arguments(asked.module, asked.entry)
             if asked.lowered.errors:
                 written.pop()  # the error cell

@@ -92,7 +92,7 @@ def _effort(text: str, level: int) -> _Effort:
     for more_than, effort in _LARGE:
         if blocks > more_than and level > effort.level:
             return effort
-    return _Effort(level, level >= 2, level >= 2)
+    return _Effort(level, level >= 2, True)
 
 
 def _run_pipeline(module: int, machine: int, effort: _Effort) -> None:

@@ -76,7 +76,10 @@ class Strip:
     # operations -------------------------------------------------------------------------------------------------------
     def block(self, block: Block) -> None:
         """All but the last operation."""
-        for op in operations(block)[:-1]:
+        self.operations(operations(block)[:-1])
+
+    def operations(self, ops: Sequence[Operation]) -> None:
+        for op in ops:
             if not self.shapes.skipped(op):
                 with self.e.at(self.e.ip, op.location):
                     self._operation(op)
@@ -222,7 +225,8 @@ class Strip:
         if self.shapes.uniform(indices):
             at = self._bases(indices)
             order = ANY_ORDER if first.name == "arith.addf" else None
-            new = self.reduce("add", total, self._load_one(memory, at, type_), order)
+            old, term = self._load_one(memory, at, type_), self.reduce("add", total, order=order)
+            new = self.e.value(first.name, [old, term], type_, attributes_of(first))
             self.e.op("memref.store", [new, memory, *at])
         elif direction := self.shapes.contiguous(array, indices):
             at = self._first(indices, direction)

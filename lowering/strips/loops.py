@@ -2,7 +2,7 @@
 
 Leaves, in the place of the loop,
 
-    for (every strip) { if (it is whole, and private memory is small) { the strip } else { the loop, for this strip } }
+    for (every strip) { if (it is whole, and as assumed) { the strip } else { the loop, for this strip } }
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from typing import NamedTuple
 from mlir.ir import F32Type, F64Type, IndexType, InsertionPoint, Operation, Value
 
 from ..grid.emit import Emitter, attributes_of, constant, operations, plain, walk
+from .assume import Form, without_errors
 from .emit import ANY_ORDER, Strip
 from .library import VectorFunctions
-from .memory import ALLOCATIONS, is_free, understand
+from .memory import ALLOCATIONS, Memory, is_free, understand
 from .shapes import SMALL, Shapes, Unfit, is_element
 from .worth import pays
 
 # What combines the values that a loop carries, and how the lanes of a vector are combined by it.
 _KINDS = {"arith.addf": "add", "arith.addi": "add", "arith.maximumf": "maximumf", "arith.minimumf": "minimumf"}
-_SGE, _ULE = 5, 7
+_EQ, _SGE, _ULE = 0, 5, 7
 
 
 class Carried(NamedTuple):
@@ -31,33 +32,58 @@ class Carried(NamedTuple):
     order: str | None  # of a sum: what freedom it has
 
 
+class Plan(NamedTuple):
+    """How a loop is done in strips; what it carries, by the place, but for flags."""
+
+    form: Form
+    asked: list[list[Operation]]
+    carried: dict[int, Carried]
+    shapes: Shapes
+    memory: Memory
+    lanes: int
+
+
 def in_strips(loop: Operation, bits: int, distinct: bool, any_order: bool, library: VectorFunctions) -> bool:
     """Run `loop` in strips, if that can be done and is worth it; whether it was done."""
-    lower, _, step, *starts = loop.operands
+    lower, _, step, *_ = loop.operands
     if constant(step) != 1 or lower.type != IndexType.get() or "unsignedCmp" in loop.attributes:
         return False
-    carried = [one for number in range(len(starts)) if (one := _carried(loop, number, any_order)) is not None]
-    memory = understand(loop, distinct, any_order) if len(carried) == len(starts) else None
-    width = _bits(loop)
-    if memory is None or not width:
-        return False
+    shortened = without_errors(loop)
+    for form in (shortened, Form(loop)) if shortened else (Form(loop),):
+        plan = _plan(form, bits, distinct, any_order)
+        if plan is not None:
+            e = Emitter(InsertionPoint(loop), loop.location)
+            _emit(loop, plan, Strip(e, plan.lanes, plan.shapes, plan.memory, library))
+            break
+    if shortened:
+        shortened.loop.erase()
+    return plan is not None
+
+
+def _plan(form: Form, bits: int, distinct: bool, any_order: bool) -> Plan | None:
+    asked, memory, width = form.asked(), understand(form.loop, distinct, any_order), _bits(form.loop)
+    if asked is None or memory is None or not width:
+        return None
+    places = [place for place in range(len(form.loop.results)) if place not in form.flags]
+    carried = {place: one for place in places if (one := _carried(form.loop, place, any_order)) is not None}
+    if len(carried) < len(places):
+        return None
     try:
-        shapes = Shapes(loop, memory, [one.combining for one in carried])
+        shapes = Shapes(form.loop, memory, [one.combining for one in carried.values()])
     except Unfit:
-        return False
+        return None
     lanes = bits // width
-    if not pays(loop, shapes, memory, lanes, any_order):
-        return False
-    e = Emitter(InsertionPoint(loop), loop.location)
-    _emit(loop, carried, Strip(e, lanes, shapes, memory, library))
-    return True
+    if not pays(form.loop, shapes, memory, lanes, any_order):
+        return None
+    return Plan(form, asked, carried, shapes, memory, lanes)
 
 
-def _emit(loop: Operation, carried: list[Carried], strip: Strip) -> None:
-    e, body = strip.e, loop.regions[0].blocks[0]
+def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:
+    e, body = strip.e, plan.form.loop.regions[0].blocks[0]
     lower, upper, _, *starts = loop.operands
     lanes, types = e.integer(strip.lanes), [start.type for start in starts]
-    private = [op for op in walk(loop) if op.name in ALLOCATIONS and op.results[0] not in strip.shapes.inside_serial]
+    private = [op for op in walk(plan.form.loop) if op.name in ALLOCATIONS]
+    private = [op for op in private if op.results[0] not in strip.shapes.inside_serial]
     small = _small(e, private)
     for op in private:
         strip.allocate(op, small)
@@ -66,16 +92,23 @@ def _emit(loop: Operation, carried: list[Carried], strip: Strip) -> None:
         old.replace_all_uses_with(result)
     block = new.regions[0].blocks.append(lower.type, *types, arg_locs=[loop.location] * (1 + len(types)))
     first, *found = block.arguments
+    strip.bind(body.arguments[0], first)
     with e.at(block):
         left = e.binary("subi", upper, first)
-        whole = e.compare(_SGE, left, lanes)
-        choice = e.op("scf.if", [whole if small is None else e.binary("andi", whole, small)], types, None, 2)
+        fit = e.compare(_SGE, left, lanes)
+        if small is not None:
+            fit = e.binary("andi", fit, small)
+        for place in plan.form.flags:
+            fit = e.binary("andi", fit, e.compare(_EQ, found[place], e.integer(0, found[place].type)))
+        for (condition, expected), needed in zip(plan.form.conditions, plan.asked, strict=True):
+            fit = _ask(strip, fit, condition, expected, needed)
+        choice = e.op("scf.if", [fit], types, None, 2)
         e.op("scf.yield", list(choice.results))
     with e.at(choice.regions[0].blocks.append()):
-        strip.bind(body.arguments[0], first)
         strip.block(body)
-        kinds = [(_KINDS[one.combining.name], strip.whole(one.value), one.order) for one in carried]
-        ends = [strip.reduce(kind, value, old, order) for (kind, value, order), old in zip(kinds, found, strict=True)]
+        ends = list(found)
+        for place, one in plan.carried.items():
+            ends[place] = strip.reduce(_KINDS[one.combining.name], strip.whole(one.value), found[place], one.order)
         e.op("scf.yield", ends)
     with e.at(choice.regions[1].blocks.append()):
         end = e.binary("addi", first, e.binary("minsi", left, lanes))
@@ -84,6 +117,22 @@ def _emit(loop: Operation, carried: list[Carried], strip: Strip) -> None:
         for number, value in enumerate(found):
             loop.operands[3 + number] = value
         loop.move_before(e.op("scf.yield", list(loop.results)))
+
+
+def _ask(strip: Strip, fit: Value, condition: Value, expected: bool, needed: list[Operation]) -> Value:
+    """Whether it is `fit`, and the condition is what is expected in all lanes; asked only where it is fit."""
+    e = strip.e
+    choice = e.op("scf.if", [fit], [fit.type], None, 2)
+    with e.at(choice.regions[0].blocks.append()):
+        strip.operations(needed)
+        if strip.shapes.step(condition) == 0:
+            answer = strip.base(condition)
+        else:
+            answer = strip.reduce("and" if expected else "or", strip.whole(condition))
+        e.op("scf.yield", [answer if expected else e.binary("xori", answer, e.integer(1, fit.type))])
+    with e.at(choice.regions[1].blocks.append()):
+        e.op("scf.yield", [fit])
+    return choice.results[0]
 
 
 def _bits(loop: Operation) -> int:

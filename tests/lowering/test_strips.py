@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import dsl
-from dsl import Active, Duplicated, Forward, Reverse, autodiff
+from dsl import Active, Const, Duplicated, Forward, Reverse, autodiff
 from lowering.options import CpuOptions
 from lowering.pipeline import context
 from lowering.strips import loops, run_in_strips
@@ -178,6 +178,71 @@ def test_reverse_is_forward(kernel, n, always):
     np.testing.assert_allclose((dx * tx).sum() + dy @ ty, expected, rtol=1e-11, atol=1e-11)
 
 
+# errors -----------------------------------------------------------------------------------------------------------
+@dsl.kernel
+def checked(x, m, out):
+    """Two errors in an iteration, and one behind them all."""
+    n, d = x.shape
+    total = 0.0
+    for i in range(n):
+        s = 0.0
+        assert m[i] != 5, "five"
+        for k in range(d):
+            s += dsl.exp(x[i, k])
+        assert x[i, 0] < 1e3, "large"
+        s *= x[i, 0]
+        for k in range(d):
+            s += x[i, k] * s
+        out[i] = s
+        total += s
+    assert m[0] != 7, "seven"
+    return total
+
+
+def test_loops_with_errors_are_taken(always):
+    dsl.kernel(checked.fn, fastmath=True)(np.ones((9, 3)), np.ones(9, int), np.zeros(9))
+    assert always
+
+
+def told(call):
+    try:
+        return call()
+    except AssertionError as error:
+        return str(error).splitlines()[0]
+
+
+@pytest.mark.parametrize("n", [1, 7, 20, 24])
+@pytest.mark.parametrize(
+    "places",
+    [[], [(5, 0)], [(1e4, 3)], [(5, 3), (1e4, 3)], [(1e4, 3), (5, 4)], [(5, 17), (1e4, 16)], [(5, 19), (7, 0)]],
+)
+def test_the_first_error(n, places, always):
+    """The same error as one by one, and nothing written behind it."""
+    rng = np.random.default_rng(n)
+    x, m, out, expected = rng.normal(size=(n, 3)), np.ones(n, int), np.zeros(n), np.zeros(n)
+    for error, place in places:
+        if place < n and error == 1e4:
+            x[place, 0] = 1e4
+        elif place < n:
+            m[place] = error
+    x[:, 1:] *= 0.1
+    with np.errstate(over="ignore"):
+        known, found = told(lambda: checked.fn(x, m, expected)), told(lambda: checked(x, m, out))
+    if isinstance(known, float):
+        np.testing.assert_allclose(found, known, rtol=1e-13)
+    else:
+        assert known in found
+    np.testing.assert_allclose(out, expected, rtol=1e-13)
+    dx, weights = np.zeros_like(x), np.ones(n)
+    known = told(lambda: autodiff(Reverse, checked, Active, Duplicated(x, dx), Const(m), Duplicated(out, weights)))
+    if isinstance(found, str):
+        assert known == found
+    else:
+        tx, tout = rng.normal(size=x.shape), np.zeros(n)
+        (tangent,) = autodiff(Forward, checked, Duplicated, Duplicated(x, tx), Const(m), Duplicated(out, tout))
+        np.testing.assert_allclose((dx * tx).sum(), tangent + tout.sum(), rtol=1e-11)
+
+
 # what is left -----------------------------------------------------------------------------------------------------
 def nest(body, inner="", results="", more=""):
     """@f of some arrays: a loop with counter %i, a loop in it with counter %k, and `body` after that."""
@@ -333,7 +398,9 @@ CHECKS = """
 // CHECK: call @_ZGVdN4v_exp
 // CHECK: arith.addf %{{.*}} : vector<4xf64>
 // CHECK: vector.store %[[S]], %{{.*}}[%[[I]]] : memref<?xf64>, vector<4xf64>
-// CHECK: vector.reduction <add>, %[[S]], %{{.*}} fastmath<{{.*}}reassoc{{.*}}> : vector<4xf64> into f64
+// CHECK: %[[OLD:.*]] = memref.load
+// CHECK: %[[TERM:.*]] = vector.reduction <add>, %[[S]] fastmath<{{.*}}reassoc{{.*}}> : vector<4xf64> into f64
+// CHECK: arith.addf %[[OLD]], %[[TERM]] fastmath<reassoc,nsz>
 // CHECK: } else {
 // CHECK: %[[END:.*]] = arith.addi %[[I]],
 // CHECK: scf.for %{{.*}} = %[[I]] to %[[END]] step %c1

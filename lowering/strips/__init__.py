@@ -4,7 +4,7 @@ LLVM vectorises innermost loops only. Where those are short, or do not go throug
 loop around them are better done side by side. Takes scf.for loops (after canonicalisation, with arrays as memrefs);
 leaves, in the place of one that is worth it,
 
-    a loop over strips of as many iterations as a vector register has lanes, then the loop as it was, for the rest
+    a loop over strips of as many iterations as some vector registers have lanes, then the loop as it was, for the rest
 
 `memory` says whether iterations are independent, `shapes` what varies between those of a strip, `worth` whether strips
 pay, and `emit` makes them. A loop of which anything is not understood is left as it is.
@@ -21,8 +21,10 @@ from ..grid.emit import plain
 from ..options import CpuOptions
 from ..rewriting import functions, symbol_name
 from .library import VectorFunctions
-from .loops import in_strips
+from .loops import Machine, in_strips
 
+# Bits of a vector register, and how many of them the values of a strip take: with AVX-512 there are twice as many.
+_REGISTERS = (("avx512f", 512, 4), ("avx2", 256, 2))
 _LOOP = re.compile(r"\bscf\.for\b")
 
 
@@ -32,23 +34,23 @@ def run_in_strips(
     """Rewrite loops of `module` in place. `text`, the module's own, tells quickly whether to look; the arguments of the
     function @`entry` do not overlap, if the options say so.
     """
-    bits = 512 if has_feature("avx512f") else 256 if has_feature("avx2") else 0
-    if not bits or options.opt_level < 2 or len(_LOOP.findall(text)) < 2:
+    found = [(bits, registers) for feature, bits, registers in _REGISTERS if has_feature(feature)]
+    if not found or options.opt_level < 2 or len(_LOOP.findall(text)) < 2:
         return
-    library = VectorFunctions(module, has_feature if options.vector_math else None)
+    machine = Machine(*found[0], VectorFunctions(module, has_feature if options.vector_math else None))
     for function in functions(module):
         if function.name == "func.func":
             distinct = options.distinct_arrays and symbol_name(function) == entry
             for loop in _outer_loops(function):
-                _try(loop, bits, distinct, options.fastmath, library)
+                _try(loop, machine, distinct, options.fastmath)
 
 
-def _try(loop: Operation, bits: int, distinct: bool, any_order: bool, library: VectorFunctions) -> None:
+def _try(loop: Operation, machine: Machine, distinct: bool, any_order: bool) -> None:
     """Run a loop in strips, or, if that is not to be, loops in it."""
     inner = _outer_loops(loop)
-    if inner and not in_strips(loop, bits, distinct, any_order, library):
+    if inner and not in_strips(loop, machine, distinct, any_order):
         for other in inner:
-            _try(other, bits, distinct, any_order, library)
+            _try(other, machine, distinct, any_order)
 
 
 def _outer_loops(op: Operation) -> list[Operation]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mlir.ir import (
     Attribute,
+    DenseI64ArrayAttr,
     FunctionType,
     InsertionPoint,
     Location,
@@ -38,13 +39,31 @@ class VectorFunctions:
         name, element = LIBM.get(op.name), str(type_.element_type)
         if name is None or element not in ("f64", "f32"):
             return None
+        name += "f" if element == "f32" else ""
         for isa in self._isas:
-            c_name = name + ("f" if element == "f32" else "")
-            found = vector_library.vector_name(isa, c_name, element, len(operands))
-            if found is not None and found[1] == type_.shape[0]:
-                self._declare(found[0], type_, len(operands))
-                return e.call(found[0], operands, [type_])[0]
+            found = vector_library.vector_name(isa, name, element, len(operands))
+            if found is not None and type_.shape[0] % found[1] == 0:
+                return self._parts(e, found[0], found[1], operands, type_)
         return None
+
+    def _parts(self, e: Emitter, function: str, lanes: int, operands: list[Value], type_: VectorType) -> Value:
+        """Calls of the function for so many lanes at a time."""
+        part = VectorType.get([lanes], type_.element_type)
+        self._declare(function, part, len(operands))
+        if part == type_:
+            return e.call(function, operands, [type_])[0]
+        results = []
+        for start in range(0, type_.shape[0], lanes):
+            mask = {"mask": DenseI64ArrayAttr.get(list(range(start, start + lanes)))}
+            given = [e.value("vector.shuffle", [operand, operand], part, mask) for operand in operands]
+            results.append(e.call(function, given, [part])[0])
+        while len(results) > 1:
+            lanes = 2 * results[0].type.shape[0]
+            twice = VectorType.get([lanes], type_.element_type)
+            mask = {"mask": DenseI64ArrayAttr.get(list(range(lanes)))}
+            pairs = zip(results[::2], results[1::2], strict=True)
+            results = [e.value("vector.shuffle", [a, b], twice, mask) for a, b in pairs]
+        return results[0]
 
     def _declare(self, name: str, type_: VectorType, arity: int) -> None:
         if name in self._declared:

@@ -17,7 +17,7 @@ from .emit import ANY_ORDER, Strip
 from .library import VectorFunctions
 from .memory import ALLOCATIONS, Memory, is_free, understand
 from .shapes import SMALL, Shapes, Unfit, is_element
-from .worth import pays
+from .worth import known_trips, pays
 
 # What combines the values that a loop carries, and how the lanes of a vector are combined by it.
 _KINDS = {"arith.addf": "add", "arith.addi": "add", "arith.maximumf": "maximumf", "arith.minimumf": "minimumf"}
@@ -32,6 +32,16 @@ class Carried(NamedTuple):
     order: str | None  # of a sum: what freedom it has
 
 
+class Machine(NamedTuple):
+    """The bits of a vector register, how many of them the values of a strip take, and the library of functions. More
+    registers take more code, but what is the same for all lanes is done less often, and so are sums across lanes.
+    """
+
+    bits: int
+    registers: int
+    library: VectorFunctions
+
+
 class Plan(NamedTuple):
     """How a loop is done in strips; what it carries, by the place, but for flags."""
 
@@ -43,24 +53,24 @@ class Plan(NamedTuple):
     lanes: int
 
 
-def in_strips(loop: Operation, bits: int, distinct: bool, any_order: bool, library: VectorFunctions) -> bool:
+def in_strips(loop: Operation, machine: Machine, distinct: bool, any_order: bool) -> bool:
     """Run `loop` in strips, if that can be done and is worth it; whether it was done."""
     lower, _, step, *_ = loop.operands
     if constant(step) != 1 or lower.type != IndexType.get() or "unsignedCmp" in loop.attributes:
         return False
     shortened = without_errors(loop)
     for form in (shortened, Form(loop)) if shortened else (Form(loop),):
-        plan = _plan(form, bits, distinct, any_order)
+        plan = _plan(form, machine, distinct, any_order)
         if plan is not None:
             e = Emitter(InsertionPoint(loop), loop.location)
-            _emit(loop, plan, Strip(e, plan.lanes, plan.shapes, plan.memory, library))
+            _emit(loop, plan, Strip(e, plan.lanes, plan.shapes, plan.memory, machine.library))
             break
     if shortened:
         shortened.loop.erase()
     return plan is not None
 
 
-def _plan(form: Form, bits: int, distinct: bool, any_order: bool) -> Plan | None:
+def _plan(form: Form, machine: Machine, distinct: bool, any_order: bool) -> Plan | None:
     asked, memory, width = form.asked(), understand(form.loop, distinct, any_order), _bits(form.loop)
     if asked is None or memory is None or not width:
         return None
@@ -72,10 +82,14 @@ def _plan(form: Form, bits: int, distinct: bool, any_order: bool) -> Plan | None
         shapes = Shapes(form.loop, memory, [one.combining for one in carried.values()])
     except Unfit:
         return None
-    lanes = bits // width
+    lanes = machine.bits // width
     if not pays(form.loop, shapes, memory, lanes, any_order):
         return None
-    return Plan(form, asked, carried, shapes, memory, lanes)
+    trips = known_trips(form.loop)
+    registers = next((k for k in (machine.registers, 1) if trips is None or trips >= k * lanes), 0)
+    if not registers:
+        return None
+    return Plan(form, asked, carried, shapes, memory, registers * lanes)
 
 
 def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:

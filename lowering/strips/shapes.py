@@ -35,7 +35,7 @@ Step: TypeAlias = "int | None"
 _LARGE = 1 << 32
 _TRAPS = ("arith.div", "arith.rem", "arith.floordiv", "arith.ceildiv")
 #: Elements of a piece of private memory: there are as many pieces as lanes, and they should stay in the cache.
-SMALL = 1 << 14
+SMALL = 1 << 12
 # Operations of a branch whose both sides are computed for all iterations.
 _FEW = 12
 

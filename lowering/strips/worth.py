@@ -55,7 +55,7 @@ class _Apart:
 
     def _gain(self, loop: Operation) -> float:
         """How much faster a vectorised loop is: whole vectors of its iterations have to come together."""
-        trips = _known_trips(loop)
+        trips = known_trips(loop)
         if trips is None:
             return self._lanes**0.5
         return 1.0 if trips < self._lanes else 0.7 * self._lanes if trips >= 8 * self._lanes else self._lanes**0.5
@@ -145,7 +145,8 @@ def _has_loops(op: Operation) -> bool:
     return any(inner.name in ("scf.for", "scf.while") for inner in walk(op) if inner != op)
 
 
-def _known_trips(loop: Operation) -> int | None:
+def known_trips(loop: Operation) -> int | None:
+    """How many iterations an scf.for has, where its bounds are constants."""
     lower, upper, step = (constant(v) for v in list(loop.operands)[:3])
     if lower is None or upper is None or not step:
         return None
@@ -153,7 +154,7 @@ def _known_trips(loop: Operation) -> int | None:
 
 
 def _trips(loop: Operation) -> int:
-    known = _known_trips(loop)
+    known = known_trips(loop)
     return _TRIPS if known is None else known
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from mlir.ir import Module, Operation, WalkOrder, WalkResult
 
-from ..grid.emit import plain
+from ..grid.emit import plain, walk
 from ..options import CpuOptions
 from ..rewriting import functions, symbol_name
 from .library import VectorFunctions
@@ -25,7 +25,7 @@ from .loops import Machine, in_strips
 
 # Bits of a vector register, and how many of them the values of a strip take: with AVX-512 there are twice as many.
 _REGISTERS = (("avx512f", 512, 4), ("avx2", 256, 2))
-_LOOP = re.compile(r"\bscf\.for\b")
+_LOOP = re.compile(r"\bscf\.(for|while)\b")
 
 
 def run_in_strips(
@@ -46,10 +46,11 @@ def run_in_strips(
 
 
 def _try(loop: Operation, machine: Machine, distinct: bool, any_order: bool) -> None:
-    """Run a loop in strips, or, if that is not to be, loops in it."""
-    inner = _outer_loops(loop)
-    if inner and not in_strips(loop, machine, distinct, any_order):
-        for other in inner:
+    """Run a loop in strips, or, if that is not to be, loops in it. (Innermost ones are LLVM's.)"""
+    if any(op.name in ("scf.for", "scf.while") for op in walk(loop)[1:]) and not in_strips(
+        loop, machine, distinct, any_order
+    ):
+        for other in _outer_loops(loop):
             _try(other, machine, distinct, any_order)
 
 

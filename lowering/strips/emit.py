@@ -92,6 +92,8 @@ class Strip:
             self._for(op)
         elif name == "scf.if":
             self._if(op)
+        elif name == "scf.while":
+            self._while(op)
         elif name == "memref.load":
             self.bind(op.results[0], self._load(op))
         elif name == "memref.store":
@@ -107,8 +109,7 @@ class Strip:
             self._elementwise(op)
 
     def _take(self, op: Operation, values: Sequence[Value]) -> None:
-        for old, new in zip(op.results, values, strict=True):
-            self.bind(old, new)
+        self._bind_all(list(op.results), values)
 
     def _bases(self, values: Sequence[Value]) -> list[Value]:
         return [self.base(value) for value in values]
@@ -249,13 +250,41 @@ class Strip:
         types = [start.type for start in starts]
         new = self.e.op("scf.for", operands, types, attributes_of(op), 1)
         block = new.regions[0].blocks.append(counter.type, *types, arg_locs=[op.location] * (1 + len(types)))
-        for old, argument in zip(body.arguments, block.arguments, strict=True):
-            self.bind(old, argument)
+        self._bind_all(list(body.arguments), list(block.arguments))
         with self.e.at(block):
             self.block(body)
             ends = operations(body)[-1].operands
             self.e.op("scf.yield", [self.given(v, like) for v, like in zip(ends, carried, strict=True)])
         self._take(op, list(new.results))
+
+    def _while(self, op: Operation) -> None:
+        """All lanes in lockstep until the last is done; what is carried of a lane that is done stays as it is."""
+        before, after = (region.blocks[0] for region in op.regions)
+        starts = [self.whole(value) for value in op.operands]
+        carried = [start.type for start in starts]
+        last = operations(before)[-1]
+        going, *given = [self.wide(value.type) for value in last.operands]
+        new = self.e.op("scf.while", starts, [going, *given, *carried], attributes_of(op), 2)
+        test, body = (region.blocks for region in new.regions)
+        with self.e.at(test.append(*carried, arg_locs=[op.location] * len(carried))):
+            state = list(new.regions[0].blocks[0].arguments)
+            self._bind_all(list(before.arguments), state)
+            self.block(before)
+            condition, *values = [self.whole(value) for value in last.operands]
+            self.e.op("scf.condition", [self.reduce("or", condition), condition, *values, *state])
+        types = [going, *given, *carried]
+        with self.e.at(body.append(*types, arg_locs=[op.location] * len(types))):
+            condition, *values = new.regions[1].blocks[0].arguments
+            self._bind_all(list(after.arguments), values[: len(given)])
+            self.block(after)
+            ends = [self.whole(value) for value in operations(after)[-1].operands]
+            pairs = zip(ends, values[len(given) :], strict=True)
+            self.e.op("scf.yield", [self.e.value("arith.select", [condition, a, b], a.type) for a, b in pairs])
+        self._take(op, list(new.results)[1 : 1 + len(given)])
+
+    def _bind_all(self, olds: Sequence[Value], news: Sequence[Value]) -> None:
+        for old, new in zip(olds, news, strict=True):
+            self.bind(old, new)
 
     def _if(self, op: Operation) -> None:
         condition = op.operands[0]

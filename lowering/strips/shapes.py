@@ -33,7 +33,8 @@ from .memory import ALLOCATIONS, CASTS, Memory, array_and_indices, is_long
 Step: TypeAlias = "int | None"
 # No larger step is kept, so that lanes are numbered without an overflow.
 _LARGE = 1 << 32
-_TRAPS = ("arith.div", "arith.rem", "arith.floordiv", "arith.ceildiv")
+# Integer divisions: by zero they end the process.
+_TRAPS = ("arith.divsi", "arith.divui", "arith.rems", "arith.remu", "arith.floordiv", "arith.ceildiv")
 #: Elements of a piece of private memory: there are as many pieces as lanes, and they should stay in the cache.
 SMALL = 1 << 12
 # Operations of a branch whose both sides are computed for all iterations.
@@ -118,6 +119,8 @@ class Shapes:
             self._for(op, branches)
         elif name == "scf.if":
             self._if(op, branches)
+        elif name == "scf.while" and self.in_lockstep(op):
+            self._while(op)
         elif name == "scf.while":
             self._serial(op)
         elif name == "memref.load":
@@ -195,6 +198,34 @@ class Shapes:
                 self._join(result, *(operations(block)[-1].operands[number] for block in blocks))
             else:
                 self._set(result, None)
+
+    def _while(self, op: Operation) -> None:
+        before, after = (region.blocks[0] for region in op.regions)
+        for value in (*before.arguments, *after.arguments, *op.results):
+            self._set(value, None)
+        for block in (before, after):
+            self._block(block, [])
+
+    def in_lockstep(self, op: Operation) -> bool:
+        """Whether all lanes may go on with a while loop until the last of them is done: what a lane computes then is
+        dropped, and must do no harm.
+        """
+        inside = [inner for inner in walk(op) if inner != op]
+        blocks = {block for region in op.regions for block in region.blocks}
+        for inner in inside:
+            if inner.name == "memref.load":
+                if any(home(operand) in blocks for operand in inner.operands):
+                    return False
+            elif inner.name == "scf.if":
+                if not self.selects(inner):
+                    return False
+            elif inner.name.startswith(_TRAPS) or not (
+                inner.name.startswith(("arith.", "math."))
+                or inner.name in ("scf.condition", "scf.yield")
+                or (inner.name == "func.call" and _is_pure_call(inner))
+            ):
+                return False
+        return True
 
     def _serial(self, op: Operation) -> None:
         if op not in self.serial:

@@ -16,6 +16,8 @@ from .shapes import Shapes
 # Strips must be this much better: they take code.
 _MARGIN = 1.25
 _TRIPS = 16
+# In lockstep, all lanes take as long as the slowest one.
+_SLOWEST = 1.5
 _CALL, _DIVISION, _WAIT = 12.0, 4.0, 3.0
 _DIVISIONS = ("arith.div", "arith.rem", "math.sqrt", "math.rsqrt")
 
@@ -99,6 +101,8 @@ class _Beside:
             return self._one_by_one(op)
         if op.name == "scf.for":
             return _trips(op) * self.block(op.regions[0].blocks[0])
+        if op.name == "scf.while":
+            return _SLOWEST * _TRIPS * sum(self.block(region.blocks[0]) + 2 for region in op.regions)
         if op.name == "scf.if":
             sides = [self.block(block) for region in op.regions for block in region.blocks]
             if self._shapes.step(op.operands[0]) == 0:

@@ -146,7 +146,31 @@ def shifted(x, y, out):
     return 0.0
 
 
-KERNELS = [distances, backwards, branches, uneven, gathered]
+@dsl.kernel
+def lockstep(x, y, out):
+    """While loops of other lengths: one that all may go on with, one that would leave its array, one that divides."""
+    n, d = x.shape
+    total = 0.0
+    for i in range(n):
+        root = abs(x[i, 0]) + 1.0 if d > 0 else 2.0
+        step = 1.0
+        while abs(step) > 1e-9:
+            step = (root * root - abs(x[i, d - 1] if d > 0 else 1.0) - 0.5) / (2.0 * root)
+            root -= step if step < 1.0 else 0.5 * step
+        k = 0
+        while k < d and x[i, k] < 1.0:
+            k += 1
+        m = i
+        count = 0
+        while m > 0:
+            m = m - 1 - 6 // m
+            count += 1
+        out[i] = root * (1 + k) + count
+        total += root
+    return total
+
+
+KERNELS = [distances, backwards, branches, uneven, gathered, lockstep]
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
@@ -388,6 +412,24 @@ def test_loops_in_a_row_are_left():
 
 
 # what comes out -------------------------------------------------------------------------------------------------------
+LOCKSTEP = """
+// CHECK: scf.while (%[[S:.*]] = %{{.*}}) : (vector<8xf64>) -> (vector<8xi1>, vector<8xf64>, vector<8xf64>)
+// CHECK: %[[C:.*]] = arith.cmpf ogt, %[[S]], %{{.*}} : vector<8xf64>
+// CHECK: %[[ANY:.*]] = vector.reduction <or>, %[[C]]
+// CHECK: scf.condition(%[[ANY]]) %[[C]], %[[S]], %[[S]]
+// CHECK: ^bb0(%[[C:.*]]: vector<8xi1>, %[[V:.*]]: vector<8xf64>, %[[OLD:.*]]: vector<8xf64>):
+// CHECK: %[[NEW:.*]] = arith.mulf %[[V]]
+// CHECK: arith.select %[[C]], %[[NEW]], %[[OLD]] : vector<8xi1>, vector<8xf64>
+"""
+WHILE = """%w = scf.while (%p = %s) : (f64) -> f64 {
+      %c = arith.cmpf ogt, %p, %half : f64
+      scf.condition(%c) %p : f64
+    } do {
+    ^bb0(%p: f64):
+      %q = arith.mulf %p, %half : f64
+      scf.yield %q : f64
+    }
+    memref.store %w, %y[%i] : memref<?xf64>"""
 CHECKS = """
 // CHECK: scf.for %[[I:.*]] = %{{.*}} to %{{.*}} step %c8
 // CHECK: %[[LEFT:.*]] = arith.subi %{{.*}}, %[[I]]
@@ -408,11 +450,14 @@ CHECKS = """
 """
 
 
-def test_text(tmp_path: Path):
-    checks = tmp_path / "checks"
-    checks.write_text(CHECKS)
-    text = re.sub(r"%c(\d)_\d+", r"%c\1", stripped(nest(f"{STORE}\n{ADD.replace('%j', '%c1')}")))
-    done = subprocess.run([sys.executable, "-m", "filecheck", checks], input=text, capture_output=True, text=True)
+@pytest.mark.parametrize(
+    "checks, body", [(CHECKS, f"{STORE}\n{ADD.replace('%j', '%c1')}"), (LOCKSTEP, WHILE)], ids=["strip", "lockstep"]
+)
+def test_text(checks, body, tmp_path: Path):
+    file = tmp_path / "checks"
+    file.write_text(checks)
+    text = re.sub(r"%c(\d)_\d+", r"%c\1", stripped(nest(body, more=", %half: f64")))
+    done = subprocess.run([sys.executable, "-m", "filecheck", file], input=text, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr + text
 
 

@@ -20,8 +20,9 @@ class Checks:
     barriers: bool = True  # a barrier that not all threads of a block reach together
     early_exit: bool = True  # (with `barriers`) threads that have left the kernel count as not reaching it
     read_only: bool = True
+    shuffles: bool = True  # from lanes that do not take part, although the block has them
     steps: int = 20_000_000  # instructions that one batch of blocks may take, each one counted once for all its threads
 
 
 ALL = Checks()
-NONE = Checks(False, False, False, False, False, False, False)
+NONE = Checks(False, False, False, False, False, False, False, False)

@@ -161,7 +161,9 @@ class DataRace(Fault):
 
 
 class WarpError(Fault):
-    """A warp-wide instruction executed by a thread that its own member mask does not name."""
+    """A warp-wide instruction executed by a thread that its own member mask does not name, or a value taken from a
+    lane that does not take part.
+    """
 
     kind = "warp synchronisation"
 

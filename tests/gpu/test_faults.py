@@ -44,6 +44,13 @@ def nothing_there_yet(x):
     x[t] = s[t]
 
 
+@dsl.kernel
+def lanes_left_out(x):
+    t = dsl.thread_idx.x
+    if x[t] < 7:
+        x[t] += dsl.shfl_xor(x[t], 1)
+
+
 @pytest.mark.parametrize(
     "kernel, args, message, line",
     [
@@ -52,6 +59,7 @@ def nothing_there_yet(x):
         (lost_updates, (np.ones(64), np.zeros(1)), "race", "out[0] += x[dsl.grid(1)]"),
         (half_at_the_barrier, (np.arange(64.0),), "barrier", "dsl.syncthreads()"),
         (nothing_there_yet, (np.ones(64),), "uninitialised", "x[t] = s[t]"),
+        (lanes_left_out, (np.arange(64.0),), "lane 6 takes the value of lane 7", "x[t] += dsl.shfl_xor(x[t], 1)"),
     ],
 )
 def test_caught(kernel, args, message, line):

@@ -456,6 +456,19 @@ def test_a_shuffle_whose_lanes_never_come():
         launch(module(outside), "k", 1, 32)
 
 
+def test_a_shuffle_from_a_lane_that_takes_no_part():
+    body = """
+      .reg .b32 %r<3>; .reg .pred %p;
+      mov.u32 %r0, %laneid; setp.ge.u32 %p, %r0, 4;
+      @%p ret;
+      shfl.sync.down.b32 %r1, %r0, 1, 31, -1;
+      ret;"""
+    with pytest.raises(WarpError, match="lane 3 takes the value of lane 4, which does not take part"):
+        launch(module(body), "k", 1, 32)
+    launch(module(body), "k", 1, 4)  # the block has no such lane
+    launch(module(body), "k", 1, 32, checks=replace(ALL, shuffles=False))
+
+
 def test_faults_travel_between_processes():
     import pickle
 

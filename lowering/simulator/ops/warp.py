@@ -111,9 +111,30 @@ def _two(scope: Scope, operand: Operand) -> tuple[Operand, Operand | None]:
     return operand, None
 
 
+def _check_sources(m: Batch, t: Threads, lanes: Lanes, source: np.ndarray, instruction: Instruction) -> None:
+    absent = ~lanes.members[np.arange(len(source)), source]
+    if not absent.any():
+        return
+    lane = lanes.lane
+    absent &= m.in_block[t.index] - lane + source < m.block_threads
+    if absent.any():
+        at = int(np.flatnonzero(absent)[0])
+        raise m.fault(
+            WarpError,
+            f"lane {int(lane[at])} takes the value of lane {int(source[at])}, which does not take part",
+            t,
+            at,
+            instruction,
+            count=int(absent.sum()),
+            hint="let all lanes of the warp reach the shuffle: guard the work, not the shuffle",
+        )
+
+
 @form("shfl.sync.mode.b32", mode="up down bfly idx")
 def shfl(f: Form) -> Binder:
-    """A lane's value from another lane. From a lane that does not take part it is all ones."""
+    """A lane's value from another lane. From a lane that the block does not have it is all ones; one that does not take
+    part is refused.
+    """
 
     def bind(instruction: Instruction, scope: Scope) -> WarpWide:
         scope.expect(5)
@@ -142,6 +163,8 @@ def shfl(f: Form) -> Binder:
                 source = (lane & segment) | (b & ~segment & 31)
                 valid = source <= last
             source = np.where(valid, source, lane)
+            if m.launch.checks.shuffles:
+                _check_sources(m, t, lanes, source, instruction)
             table = lanes.table(t.each(value(m, t)), missing=0xFFFFFFFF)
             put(write, m, t, table[lanes.row, source])
             if write_valid is not None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .augment import Augmenter
     from .stability import Stability
 
+#: What to do where threads ask for a derivative that only one of the whole launch can have.
+_OF_LAUNCH = "ask for the derivative of the launch, autodiff(mode, k[blocks, threads], ...)"
 #: An attribute of updates of a block's memory that pass no derivative on themselves (see block_extremes).
 SETTLED = "autodiff.settled"
 #: By arith's number of the kind of update: whether the larger value wins.
@@ -61,6 +63,10 @@ def check(op: Operation, activity: Activity) -> None:
     memref = op.operands[1]
     launch = around(op)
     objects = activity.objects.of(memref)
+    if launch is None and all(o.allocation is None for o in objects):
+        raise refuse(
+            op, "a thread cannot tell whether it wins by this atomic_max or atomic_min: others may follow", _OF_LAUNCH
+        )
     if launch is None or any(o.allocation is not None and around(o.allocation) is not None for o in objects):
         raise refuse(
             op,
@@ -98,8 +104,10 @@ def unordered(op: Operation) -> DerivativeError:
     return refuse(
         op,
         f"the derivative of {what} depends on the order in which threads come to a cell",
-        "let each thread have cells of its own, by an index that tells all threads apart; add by atomic_add without "
-        "using what it returns; or take the number as constant by dsl.ignore_derivatives",
+        f"{_OF_LAUNCH}, which knows whether each thread has cells of its own"
+        if around(op) is None
+        else "let each thread have cells of its own, by an index that tells all threads apart; add by atomic_add "
+        "without using what it returns; or take the number as constant by dsl.ignore_derivatives",
     )
 
 

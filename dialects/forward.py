@@ -20,8 +20,8 @@ from .copier import attributes_of
 from .custom.forward import call_forward_rule
 from .custom.resolve import Rules
 from .errors import refuse
-from .extremes import SETTLED, foresee, is_extreme, unordered, won
-from .launches import if_then
+from .extremes import SETTLED, check, foresee, is_extreme, unordered, won
+from .launches import around, if_then
 from .objects import chain
 from .order import ADDITIONS, follow_order
 
@@ -168,6 +168,8 @@ class Forward(Augmenter):
         if not self.activity.memory(op.operands[1]) or SETTLED in op.attributes:
             return
         if is_extreme(op):
+            if around(op) is None:
+                check(op, self.activity)  # which refuses it
             value, _, *at = new.operands
             final = self.b.load(self.foreseen[chain(op.operands[1])[0]], at)
             shadow, tangent = self.shadow(op.operands[1]), self.tangent.get(op.operands[0])

@@ -78,7 +78,7 @@ class LaunchAdjoints:
                 raise refuse(
                     self.planner.obstacles.get(op, op),
                     "what threads compute here cannot be run again in the reverse sweep, and cannot be taped",
-                    "split the kernel in two",
+                    "split the kernel in two; of a gradient, take forward mode (as dsl.hvp does)",
                 )
             frame = Frame(body, outer=inner)
             sweep = ReplaySweep(self, frame, replay)  # type: ignore[arg-type]

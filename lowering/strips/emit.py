@@ -22,6 +22,7 @@ from ..grid.calls import Copier
 from ..grid.emit import Emitter, attributes_of, captured, operations
 from .library import VectorFunctions
 from .memory import ALLOCATIONS, Addition, Memory, array_and_indices
+from .packs import Pack
 from .shapes import Shapes
 
 ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
@@ -35,6 +36,8 @@ class Strip:
 
     def __init__(self, e: Emitter, lanes: int, shapes: Shapes, memory: Memory, functions: VectorFunctions):
         self.e, self.lanes, self.shapes, self.memory, self.functions = e, lanes, shapes, memory, functions
+        #: By the loads that find their elements there: memory with rows that are brought together for the strip.
+        self.packed: dict[Operation, Value] = {}
         self.scalar: dict[Value, Value] = {}
         self.vector: dict[Value, Value] = {}
 
@@ -165,6 +168,9 @@ class Strip:
             return self._gather([self._load_one(memory, self._cell(indices, k), type_) for k in range(self.lanes)])
         if self.shapes.uniform(indices):
             return self._load_one(memory, self._bases(indices), type_)
+        if op in self.packed:
+            at = [self.base(indices[-1]), self.e.integer(0)]
+            return self.e.value("vector.load", [self.packed[op], *at], self.wide(type_))
         if direction := self.shapes.contiguous(array, indices):
             row = self.e.value("vector.load", [memory, *self._first(indices, direction)], self.wide(type_))
             return self._turned(row, direction)
@@ -189,6 +195,41 @@ class Strip:
         else:
             for k in range(self.lanes):
                 self.e.op("memref.store", [self.lane(value, k), memory, *self._place(indices, k)])
+
+    def room(self, pack: Pack, length: Value, small: Value | None) -> Value:
+        """Memory for rows that are brought together."""
+        assert small is not None
+        extent = self.e.value("arith.select", [small, length, self.e.integer(0)], length.type)
+        element = MemRefType(pack.array.type).element_type
+        return self.e.alloc_like(MemRefType.get([_DYNAMIC, self.lanes], element), [extent])
+
+    def pack(self, pack: Pack, memory: Value, counter: Value) -> None:
+        """Bring the rows of a strip together in `memory`."""
+        e, array, extents = self.e, pack.array, MemRefType(pack.array.type)
+        element = extents.element_type
+        rows = [self.computed(pack, counter, number) for number in range(self.lanes)]
+        length = e.value("memref.dim", [array, e.integer(extents.rank - 1)], IndexType.get())
+
+        def column(index: Value) -> None:
+            elements = [self._load_one(array, [*row, index], element) for row in rows]
+            e.op("vector.store", [self._gather(elements), memory, index, e.integer(0)])
+
+        e.loop(length, column)
+
+    def computed(self, pack: Pack, counter: Value, number: int) -> list[Value]:
+        """The row of a lane, of a strip that begins at `counter`."""
+        return [self._sum(place, self.e.binary("addi", counter, self.e.integer(number))) for place in pack.places]
+
+    def _sum(self, parts: dict[object, int], counter: Value) -> Value:
+        """A sum of multiples of the strip loop's counter and of values from before it."""
+        total = self.e.integer(parts.get("", 0))
+        for part, factor in parts.items():
+            if isinstance(part, Value):
+                number = counter if self.shapes.step(part) == 1 else part
+                if number.type != total.type:
+                    number = self.e.value("arith.index_cast", [number], total.type)
+                total = self.e.binary("addi", total, self.e.binary("muli", number, self.e.integer(factor)))
+        return total
 
     def _load_one(self, memory: Value, at: list[Value], type_: Type) -> Value:
         return self.e.value("memref.load", [memory, *at], type_)

@@ -16,6 +16,7 @@ from .assume import Form, without_errors
 from .emit import ANY_ORDER, Strip
 from .library import VectorFunctions
 from .memory import ALLOCATIONS, Memory, is_free, understand
+from .packs import Pack, are_there, packs
 from .shapes import SMALL, Shapes, Unfit, is_element
 from .worth import known_trips, pays
 
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     carried: dict[int, Carried]
     shapes: Shapes
     memory: Memory
+    packs: list[Pack]
     lanes: int
 
 
@@ -83,13 +85,14 @@ def _plan(form: Form, machine: Machine, distinct: bool, any_order: bool) -> Plan
     except Unfit:
         return None
     lanes = machine.bits // width
-    if not pays(form.loop, shapes, memory, lanes, any_order):
+    packed = packs(form.loop, shapes)
+    if not pays(form.loop, shapes, memory, packed, lanes, any_order):
         return None
     trips = known_trips(form.loop)
     registers = next((k for k in (machine.registers, 1) if trips is None or trips >= k * lanes), 0)
     if not registers:
         return None
-    return Plan(form, asked, carried, shapes, memory, registers * lanes)
+    return Plan(form, asked, carried, shapes, memory, packed, registers * lanes)
 
 
 def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:
@@ -98,9 +101,11 @@ def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:
     lanes, types = e.integer(strip.lanes), [start.type for start in starts]
     private = [op for op in walk(plan.form.loop) if op.name in ALLOCATIONS]
     private = [op for op in private if op.results[0] not in strip.shapes.inside_serial]
-    small = _small(e, private)
+    lengths = [e.value("memref.dim", [pack.array, e.integer(len(pack.places))], lower.type) for pack in plan.packs]
+    small = _small(e, [tuple(op.operands) for op in private if len(op.operands)] + [(length,) for length in lengths])
     for op in private:
         strip.allocate(op, small)
+    brought = [strip.room(pack, length, small) for pack, length in zip(plan.packs, lengths, strict=True)]
     new = e.op("scf.for", [lower, upper, lanes, *starts], types, attributes_of(loop), 1)
     for old, result in zip(loop.results, new.results, strict=True):
         old.replace_all_uses_with(result)
@@ -112,6 +117,9 @@ def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:
         fit = e.compare(_SGE, left, lanes)
         if small is not None:
             fit = e.binary("andi", fit, small)
+        for pack in plan.packs:
+            ends = [strip.computed(pack, first, number) for number in (0, strip.lanes - 1)]
+            fit = e.binary("andi", fit, are_there(e, pack, *ends))
         for place in plan.form.flags:
             fit = e.binary("andi", fit, e.compare(_EQ, found[place], e.integer(0, found[place].type)))
         for (condition, expected), needed in zip(plan.form.conditions, plan.asked, strict=True):
@@ -119,6 +127,9 @@ def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:
         choice = e.op("scf.if", [fit], types, None, 2)
         e.op("scf.yield", list(choice.results))
     with e.at(choice.regions[0].blocks.append()):
+        for pack, memory in zip(plan.packs, brought, strict=True):
+            strip.pack(pack, memory, first)
+            strip.packed.update(dict.fromkeys(pack.loads, memory))
         strip.block(body)
         ends = list(found)
         for place, one in plan.carried.items():
@@ -155,11 +166,11 @@ def _bits(loop: Operation) -> int:
     return 64 if F64Type.get() in types else 32 if F32Type.get() in types else 0
 
 
-def _small(e: Emitter, private: list[Operation]) -> Value | None:
-    """Whether each piece of private memory is small; None if it is known to be."""
+def _small(e: Emitter, pieces: list[tuple[Value, ...]]) -> Value | None:
+    """Whether each piece of memory, of these extents, is small; None if there are none."""
     small: Value | None = None
     most = e.integer(SMALL)
-    for extents in {tuple(op.operands): None for op in private if len(op.operands)}:
+    for extents in dict.fromkeys(pieces):
         size = e.product(extents)
         for number in dict.fromkeys([*extents, size]):
             fits = e.compare(_ULE, number, most)

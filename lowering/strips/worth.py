@@ -11,6 +11,7 @@ from mlir.ir import Block, BlockArgument, FloatType, Operation, Value, VectorTyp
 from ..expand import LIBM
 from ..grid.emit import constant, operations, plain, walk
 from .memory import ALLOCATIONS, Memory, Steady, array_and_indices, is_free
+from .packs import Pack
 from .shapes import Shapes
 
 # Strips must be this much better: they take code.
@@ -22,11 +23,14 @@ _CALL, _DIVISION, _WAIT = 12.0, 4.0, 3.0
 _DIVISIONS = ("arith.div", "arith.rem", "math.sqrt", "math.rsqrt")
 
 
-def pays(loop: Operation, shapes: Shapes, memory: Memory, lanes: int, any_order: bool) -> bool:
+def pays(
+    loop: Operation, shapes: Shapes, memory: Memory, packed: list[Pack], lanes: int, any_order: bool
+) -> bool:
     """Whether to run `loop` in strips of so many iterations."""
     body = loop.regions[0].blocks[0]
     apart = lanes * _Apart(lanes, any_order).block(body)
-    return _MARGIN * _Beside(shapes, memory, lanes, apart_cost=_Apart(lanes, any_order)).block(body) < apart
+    beside = _Beside(shapes, memory, packed, lanes, _Apart(lanes, any_order))
+    return _MARGIN * beside.block(body) < apart
 
 
 class _Apart:
@@ -90,8 +94,9 @@ class _Apart:
 class _Beside:
     """The cost of a strip."""
 
-    def __init__(self, shapes: Shapes, memory: Memory, lanes: int, apart_cost: _Apart):
-        self._shapes, self._memory, self._lanes, self._apart = shapes, memory, lanes, apart_cost
+    def __init__(self, shapes: Shapes, memory: Memory, packed: list[Pack], lanes: int, apart: _Apart):
+        self._shapes, self._memory, self._lanes, self._apart = shapes, memory, lanes, apart
+        self._packed = {load for pack in packed for load in pack.loads}
 
     def block(self, block: Block) -> float:
         return sum(self._operation(op) for op in operations(block)[:-1] if not self._shapes.skipped(op))
@@ -125,7 +130,8 @@ class _Beside:
         if op in self._memory.additions:
             terms = len(self._memory.additions[op].steps)
             return terms + (2 * (self._lanes.bit_length() - 1) + 2 if uniform else 3 * self._lanes)
-        if uniform or (array not in self._shapes.wide and self._shapes.contiguous(array, indices)):
+        in_a_row = array not in self._shapes.wide and self._shapes.contiguous(array, indices)
+        if uniform or in_a_row or op in self._packed:
             return 1
         return 1.5 * self._lanes
 

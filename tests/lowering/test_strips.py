@@ -170,7 +170,26 @@ def lockstep(x, y, out):
     return total
 
 
-KERNELS = [distances, backwards, branches, uneven, gathered, lockstep]
+@dsl.kernel
+def repeated(x, y, out):
+    """Rows that are read again and again, forwards and backwards, of iterations forwards and backwards."""
+    n, d = x.shape
+    total = 0.0
+    for i in range(n):
+        s = 0.0
+        for c in range(3):
+            t = 0.0
+            for k in range(d):
+                t += (x[i, k] - y[k] * c) ** 2
+            for k in range(d):
+                t += x[n - 1 - i, d - 1 - k] * y[k]
+            s += dsl.sqrt(abs(t))
+        out[i] = s
+        total += s
+    return total
+
+
+KERNELS = [distances, backwards, branches, uneven, gathered, lockstep, repeated]
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
@@ -200,6 +219,28 @@ def test_reverse_is_forward(kernel, n, always):
     (tangent,) = autodiff(Forward, kernel, Duplicated, Duplicated(x, tx), Duplicated(y, ty), Duplicated(out * 0, tout))
     expected = tangent + weights @ tout
     np.testing.assert_allclose((dx * tx).sum() + dy @ ty, expected, rtol=1e-11, atol=1e-11)
+
+
+@dsl.kernel
+def unread(x, out, n, times):
+    for i in range(n):
+        s = 1.0
+        for c in range(times):
+            for k in range(x.shape[1]):
+                s += x[i, k] * c
+        out[i] = s
+    return 0.0
+
+
+def test_rows_that_are_not_there(always):
+    """Nothing is read of an array that the program does not read."""
+    x, out = np.ones((3, 4)), np.zeros(70)
+    unread(x, out, 70, 0)
+    np.testing.assert_array_equal(out, 1.0)
+    x = np.random.default_rng(0).normal(size=(140, 6))
+    for given in (x, x[::2], x[:, ::2], np.asfortranarray(x), x[::-1], np.broadcast_to(x[0], (70, 6))):
+        unread(given, out, 70, 3)
+        np.testing.assert_allclose(out, 1.0 + 3.0 * given[:70].sum(axis=1), rtol=1e-12)
 
 
 # errors -----------------------------------------------------------------------------------------------------------

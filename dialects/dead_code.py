@@ -38,6 +38,7 @@ class _Sweeper:
         self.entry = function.regions[0].blocks[0]
         self.objects = Objects(function)
         self.live: set[Operation] = set()
+        self.needed: set[MemoryObject] = set()  # whose contents are
         self.kept: dict[Operation, set[int]] = {}
         self.todo: list[Value] = []
         self.later: list[Operation] = []
@@ -152,7 +153,9 @@ class _Sweeper:
 
     def _keep_writers(self, memref: Value) -> None:
         for memory in self.objects.of(memref):
-            self.later += memory.writers
+            if memory not in self.needed:
+                self.needed.add(memory)
+                self.later += memory.writers
 
     # sweeping ------------------------------------------------------------------------------------------------------
     def _sweep(self, block: Block) -> None:

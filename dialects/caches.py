@@ -23,7 +23,7 @@ from mlir.ir import (
     Value,
 )
 
-from .builder import Builder, operation, operations, walk
+from .builder import Builder, operation, terminator, walk
 from .copier import add_block
 from .findings import STACK
 
@@ -54,7 +54,7 @@ def lower_caches(function: Operation, end: Callable[[Operation], Operation | Non
     block that it is made in if nothing is said.
     """
     for init in [op for op in walk(function) if op.name == "autodiff.init"]:
-        lower_cache(init, end(init) if end is not None else operations(init.block)[-1])
+        lower_cache(init, end(init) if end is not None else terminator(init.block))
 
 
 def lower_cache(init: Operation, last: Operation | None) -> list[Value]:

@@ -26,7 +26,9 @@ class Stability:
         self._entry = function.regions[0].blocks[0]
         self._known: dict[tuple[Operation, Block], bool] = {}
         self._position: dict[Operation, int] = {}
-        self._depth: dict[Block, list[Block]] = {}
+        self._paths: dict[Block, dict[Block, Operation | None]] = {}
+        self._owners: dict[Block, Operation | None] = {}
+        self._rank = {memory: k for k, memory in enumerate(objects.all)}
 
     def stable(self, load: Operation, frame: Frame) -> bool:
         """Whether `load`, run again anywhere in the reverse sweep of `frame`, gives what it gave in the forward
@@ -83,9 +85,8 @@ class Stability:
         limit = (
             home(root) if own and root in [o.value for o in objects] and not self.objects.travels(memref) else frame.old
         )
-        return next(
-            (w for o in self.objects.all if o in objects for w in o.writers if self._may_follow(load, w, limit)), None
-        )
+        ordered = sorted(objects, key=self._rank.__getitem__)
+        return next((w for o in ordered for w in o.writers if self._may_follow(load, w, limit)), None)
 
     def may_follow(self, op: Operation, write: Operation) -> bool:
         """Whether `write` may run after `op` within one run of the function."""
@@ -97,31 +98,37 @@ class Stability:
 
     def _may_follow(self, load: Operation, write: Operation, limit: Block) -> bool:
         """Whether `write` may run after `load` within one run of the block `limit`."""
-        above = self._ancestors(load)
-        common = next((b for b in self._ancestors(write) if b in above), None)
+        above, around = self._path(load.block), self._path(write.block)
+        common = next((block for block in around if block in above), None)
         if common is None:
             return True
         block: Block | None = common
         while block is not None and block != limit:
-            if operation(block.owner).name in LOOPS:
+            owner = self._owner(block)
+            if owner is not None and owner.name in LOOPS:
                 return True
-            block = operation(block.owner).block if block != self._entry else None
+            block = owner.block if owner is not None else None
         if load == write:
             return False
-        first, second = ancestor_in(common, load), ancestor_in(common, write)
-        if first == second:
-            return True
-        assert first is not None and second is not None
-        return self._index(second) > self._index(first)
+        first, second = above[common] or load, around[common] or write
+        return bool(first == second) or self._index(second) > self._index(first)
 
-    def _ancestors(self, op: Operation) -> list[Block]:
-        block = op.block
-        known = self._depth.get(block)
+    def _owner(self, block: Block) -> Operation | None:
+        """The op that a block stands in; None of the function's own."""
+        if block not in self._owners:
+            self._owners[block] = None if block == self._entry else operation(block.owner)
+        return self._owners[block]
+
+    def _path(self, block: Block) -> dict[Block, Operation | None]:
+        """A block and those around it, from the inside out, each with the op in it that the block stands in."""
+        known = self._paths.get(block)
         if known is None:
-            known = [block]
-            while known[-1] != self._entry:
-                known.append(operation(known[-1].owner).block)
-            self._depth[block] = known
+            known = {block: None}
+            owner = self._owner(block)
+            while owner is not None:
+                known[owner.block] = owner
+                owner = self._owner(owner.block)
+            self._paths[block] = known
         return known
 
     def _index(self, op: Operation) -> int:

@@ -10,11 +10,12 @@ as any shadow is. Takes a function with settled reverse loops; in it, of memory 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cmp_to_key
 from itertools import pairwise
 
 from mlir.ir import BlockArgument, FloatAttr, InsertionPoint, MemRefType, Operation, ShapedType, Value
 
-from .builder import Builder, ancestor_in, operation, operations, walk
+from .builder import Builder, ancestor_in, operation, walk
 from .launches import LAUNCH
 from .places import NONE, Place
 from .reverse_loops import added_by
@@ -63,6 +64,10 @@ class _Step:
         return cell.offset < loop.offset
 
 
+def _in_order(one: _Step, other: _Step) -> int:
+    return -1 if one.op.is_before_in_block(other.op) else 1
+
+
 class _Scratch:
     def __init__(self, allocation: Operation):
         self.allocation, self.memory, self.block = allocation, allocation.results[0], allocation.block
@@ -91,7 +96,7 @@ class _Scratch:
                 return None
             step = found.setdefault(at, _Step(at, [], []))
             (step.loads if op.name == "memref.load" else step.stores).append(op)
-        steps = [found[op] for op in operations(self.block) if op in found]
+        steps = sorted(found.values(), key=cmp_to_key(_in_order))
         for step in steps:
             self._look(step)
         return steps

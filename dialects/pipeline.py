@@ -28,7 +28,7 @@ from .forwarding import forward_values
 from .lane_memory import interleave, join_accesses
 from .lane_pieces import split_lanes
 from .launch_memory import place_memory
-from .launches import inline_device_calls
+from .launches import LAUNCH, device_functions, inline_device_calls
 from .objects import OVERLAP, mark_overlapping
 from .order import keep_order
 from .parallel_forms import Parallel
@@ -93,10 +93,26 @@ def expand_requests(module: Module, rules: RuleSource | None = None) -> list[Exp
     with module.context, Location.unknown():
         while _pending(module):
             prepare(module)
-            done.append(_expand(module, *innermost(module), rules))
+            declaration, request = innermost(module)
+            if request.mode == "reverse":
+                _lower_tapes_of_launches(module)
+            done.append(_expand(module, declaration, request, rules))
         for op in walk_functions(module):
             drop_marks(op)
     return done
+
+
+def _lower_tapes_of_launches(module: Module) -> None:
+    """Caches of threads, which reverse mode cannot tape again, become memory, of which it can."""
+    run_by_threads = device_functions(module)
+    threads = [op for f in walk_functions(module) if symbol(f) in run_by_threads for op in walk(f)]
+    if any(op.name == "autodiff.init" for op in threads):
+        inline_device_calls(module)
+    for function in walk_functions(module):
+        launches = [op for op in walk(function) if op.name == LAUNCH]
+        if any(op.name.startswith("autodiff.") for launch in launches for op in walk(launch)):
+            place_memory(function)
+            lower_caches(function)
 
 
 def lower_tape(module: Module) -> None:

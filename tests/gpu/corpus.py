@@ -17,7 +17,7 @@ import numpy as np
 
 import dsl
 
-from . import tutorials  # noqa: F401
+from . import tutorials, workloads  # noqa: F401
 from .cases import CASES, F32, Case, case, normal
 
 __all__ = ["CASES", "Case"]

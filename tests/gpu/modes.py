@@ -307,19 +307,26 @@ def change_by(m: Modes) -> Arrays:
     return [np.asarray(sum(np.sum(x * wide(q)) for x, q in pairs))]
 
 
-def reverse_over_reverse(m: Modes) -> Arrays:
-    """The same by reverse mode of host code that asks for the gradient."""
+def _reverse_over(m: Modes, kernel: Any) -> Arrays:
     left = m.cotangents([np.zeros_like(s) if s is not None else None for s in m.seeds])
     shadows = [m.put(q) for q in _cotangents_of_gradient(m)]
     marked = m.marked(_reversed, left)
-    (gradients,) = dsl.autodiff(
-        Reverse, m.host("Reverse"), Const, *marked, *map(Duplicated, m.cotangents(m.seeds), shadows)
-    )
+    (gradients,) = dsl.autodiff(Reverse, kernel, Const, *marked, *map(Duplicated, m.cotangents(m.seeds), shadows))
     along = [d for d, a in zip(m.directions, m.active) if a]
     found = m.gradient(left, gradients[: len(m.values)])
     total = sum(np.sum(x * wide(d)) for x, d in zip(found, along, strict=True))
     moving = m.cotangents(m.other_seeds)
     return [np.asarray(total + sum(np.sum(x * y) for x, y in zip(m.got(shadows), m.got(moving), strict=True)))]
+
+
+def reverse_over_reverse(m: Modes) -> Arrays:
+    """The same by reverse mode of host code that asks for the gradient."""
+    return _reverse_over(m, m.host("Reverse"))
+
+
+def reverse_over_deferred(m: Modes) -> Arrays:
+    """The same by reverse mode of a launch whose threads ask for it."""
+    return _reverse_over(m, m.deferred("Reverse"))
 
 
 Mode = Callable[[Modes], Arrays]
@@ -333,6 +340,7 @@ MODES: dict[str, tuple[Mode, Mode]] = {
         (forward_over_reverse, gradient_and_change),
         (forward_over_deferred, gradient_and_change),
         (reverse_over_reverse, change_by),
+        (reverse_over_deferred, change_by),
     )
 }
 #: What is found by differences, and so not to the last digits.

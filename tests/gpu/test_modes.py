@@ -18,24 +18,20 @@ from .modes import MODES, Arrays, Modes, check
 CHIPS = ("sm_80", "sm_90")
 NAMES = [name for name, case in CASES.items() if case.active]
 #: On devices reverse mode of a gradient is left out: host and PTX come from the same IR, and it is slow.
-ON_DEVICES = [mode for mode in MODES if mode != "reverse_over_reverse"]
+ON_DEVICES = [mode for mode in MODES if not mode.startswith("reverse_over")]
 
 #: What has no derivative, and what the error says: the order of threads would matter, the winner of a cell cannot be
-#: known yet, or threads have left numbers on a tape, which reverse mode of the gradient would have to tape again.
+#: known yet, or how much goes on a tape is not known before the launch.
+AGAIN = "how much a launch has to put on the tape depends on values that it changes itself"
 ORDER, WINNER = "depends on the order in which threads come to a cell", "a thread cannot tell whether it wins"
+OF_GRADIENTS = ("reverse", "deferred")
+DEFERRED = ("deferred_forward", "forward_over_deferred", "reverse_over_deferred")
 REFUSED = {
     ("extrema", "split_width"): "may be overwritten before the derivative reads it",
-    ("extrema", "forward_over_deferred"): WINNER,
-    ("extrema", "deferred_forward"): WINNER,
-    ("found_in_own_cells", "forward_over_deferred"): ORDER,
-    ("found_in_own_cells", "deferred_forward"): ORDER,
+    **dict.fromkeys([("extrema", mode) for mode in DEFERRED], WINNER),
+    **dict.fromkeys([("found_in_own_cells", mode) for mode in DEFERRED], ORDER),
+    **dict.fromkeys([(n, f"reverse_over_{m}") for n in ("bitonic_sort", "mandelbrot") for m in OF_GRADIENTS], AGAIN),
 }
-TAPED = (
-    "scan_by_sweeps", "bitonic_sort", "block_norm", "grid_stride", "sum_shared", "scan", "batched_solves", "fft_shared",
-    "newton", "sort_rows", "sph_density",
-)  # fmt: skip
-AGAIN = "what threads compute here cannot be run again"
-REFUSED |= dict.fromkeys([(name, "reverse_over_reverse") for name in TAPED], AGAIN)
 
 _wanted: dict[tuple[str, object], Arrays] = {}
 

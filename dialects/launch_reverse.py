@@ -75,10 +75,13 @@ class LaunchAdjoints:
             inner = scope.iteration(body, block, number_in_grid(self.b, sizes))
             replay = self.planner.replay(op, body, scope.frame)
             if replay is None:
+                obstacle = self.planner.obstacles.get(op, op)
                 raise refuse(
-                    self.planner.obstacles.get(op, op),
+                    obstacle,
                     "what threads compute here cannot be run again in the reverse sweep, and cannot be taped",
-                    "split the kernel in two; of a gradient, take forward mode (as dsl.hvp does)",
+                    "call the function in a loop of host code"
+                    if obstacle.name == "func.call"
+                    else "split the kernel in two",
                 )
             frame = Frame(body, outer=inner)
             sweep = ReplaySweep(self, frame, replay)  # type: ignore[arg-type]

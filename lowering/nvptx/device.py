@@ -41,6 +41,7 @@ from .parameters import Parameter
 
 CONTAINER = "kernels"
 _SHARED_BYTES = 48 * 1024  # what a block may declare
+_LOCAL_BYTES = 512 * 1024  # what a thread has
 _SHARED = "#gpu.address_space<workgroup>"
 _CONTRACTIBLE = frozenset(("arith.addf", "arith.subf", "arith.mulf", "arith.negf"))
 _FLOATS = frozenset((*_CONTRACTIBLE, "arith.divf", "arith.remf"))
@@ -156,6 +157,7 @@ def _prepare(
 ) -> Kernel:
     _refuse(function)
     shared = _shared_memory(container, function, name)
+    _check_local_memory(function)
     expand_additions(function, options)
     _flags(function, options)
     arguments = function.regions[0].blocks[0].arguments
@@ -190,10 +192,7 @@ def _shared_memory(container: Operation, function: Operation, name: str) -> int:
         type_ = MemRefType(op.results[0].type)
         if type_.memory_space is None or _SHARED not in str(type_):
             continue
-        size = parameters.element_bytes(type_.element_type)
-        for extent in type_.shape:
-            size *= extent
-        total += size
+        total += _bytes(type_)
         if total > _SHARED_BYTES:
             message = f"shared arrays of {total} bytes: a block has {_SHARED_BYTES}"
             raise LoweringError(message, position(op.location), "make them smaller")
@@ -214,6 +213,23 @@ def _shared_memory(container: Operation, function: Operation, name: str) -> int:
         op.results[0].replace_all_uses_with(array)
         op.erase()
     return total
+
+
+def _check_local_memory(function: Operation) -> None:
+    total = 0
+    for op in walk(function):
+        if op.name == "memref.alloca":
+            total += _bytes(MemRefType(op.results[0].type))
+            if total > _LOCAL_BYTES:
+                message = f"local arrays of {total} bytes: a thread has {_LOCAL_BYTES}"
+                raise LoweringError(message, position(op.location), "make them smaller, or use a part of an argument")
+
+
+def _bytes(type_: MemRefType) -> int:
+    size: int = parameters.element_bytes(type_.element_type)
+    for extent in type_.shape:
+        size *= extent
+    return size
 
 
 def _flags(function: Operation, options: DeviceOptions) -> None:

@@ -49,7 +49,14 @@ def use(container: Operation) -> None:
 
 def _call(call: Operation, name: str) -> None:
     if name not in NAMES:
-        raise LoweringError(f"the C function {name} is not to be had on the device", position(call.location))
+        # What `extern` and imported rules call has names that begin so.
+        known = name.removeprefix("dsl.extern.").removeprefix("dsl.host.").partition(".")[0]
+        language = "Python" if name.startswith("dsl.host.") else "C"
+        raise LoweringError(
+            f"the {language} function {known} is not to be had on the device",
+            position(call.location),
+            "write it as a function of the kernel's language, or launch on arrays of the host",
+        )
     attributes = {
         "callee": FlatSymbolRefAttr.get(NAMES[name]),
         "operandSegmentSizes": DenseI32ArrayAttr.get([len(call.operands), 0]),

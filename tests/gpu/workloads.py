@@ -468,7 +468,7 @@ def _adam(w, g, m, s, o, step):
 
 
 @case(
-    2, 32, lambda r: (*r.standard_normal((3, 40)), r.uniform(0.5, 1, 40), Adam(0.1, 0.9, 0.99), 3), _adam, "w g m s o",
+    2, 32, lambda r: (*r.standard_normal((3, 40)), r.uniform(0.5, 1, 40), Adam(0.1, 0.8, 0.6), 3), _adam, "w g m s o",
     "w m s", kind="elementwise",
 )  # fmt: skip
 @dsl.kernel

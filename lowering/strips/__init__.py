@@ -25,6 +25,8 @@ from .loops import Machine, in_strips
 
 # Bits of a vector register, and how many of them the values of a strip take: with AVX-512 there are twice as many.
 _REGISTERS = (("avx512f", 512, 4), ("avx2", 256, 2))
+# Loops of a module: one with more has so much code that LLVM does less with it, too.
+_MOST = 200
 _LOOP = re.compile(r"\bscf\.(for|while)\b")
 
 
@@ -35,7 +37,8 @@ def run_in_strips(
     function @`entry` do not overlap, if the options say so.
     """
     found = [(bits, registers) for feature, bits, registers in _REGISTERS if has_feature(feature)]
-    if not found or options.opt_level < 2 or len(_LOOP.findall(text)) < 2:
+    loops = len(_LOOP.findall(text))
+    if not found or options.opt_level < 2 or not 2 <= loops <= _MOST:
         return
     machine = Machine(*found[0], VectorFunctions(module, has_feature if options.vector_math else None))
     for function in functions(module):

@@ -33,8 +33,8 @@ from .memory import ALLOCATIONS, CASTS, Memory, array_and_indices, is_long
 Step: TypeAlias = "int | None"
 # No larger step is kept, so that lanes are numbered without an overflow.
 _LARGE = 1 << 32
-# Integer divisions: by zero they end the process.
-_TRAPS = ("arith.divsi", "arith.divui", "arith.rems", "arith.remu", "arith.floordiv", "arith.ceildiv")
+# Integer divisions, and what is lowered to them: by zero they end the process.
+_TRAPS = ("arith.divsi", "arith.divui", "arith.rems", "arith.remu", "arith.floordiv", "arith.ceildiv", "math.ipowi")
 #: Elements of a piece of private memory: there are as many pieces as lanes, and they should stay in the cache.
 SMALL = 1 << 12
 # Operations of a branch whose both sides are computed for all iterations.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from lowering.abi import BAD_EXTENT, DISAGREEMENT, OUT_OF_MEMORY
+from lowering.abi import BAD_EXTENT, DISAGREEMENT, OUT_OF_MEMORY, file_and_line
 
 from . import errors, types
 from .kernel import Kernel
@@ -28,6 +28,7 @@ class Compiled:
         "adopt",
         "call",
         "errors",
+        "files",
         "loaded",
         "passed",
         "primal",
@@ -47,6 +48,7 @@ class Compiled:
         self.returns: str = meta["returns"]  # of each leaf of the result: const, active, duplicated
         self.primal: bool = meta["primal"]  # whether the value is among the results, wanted or not
         self.errors: list[dict[str, Any]] = meta["errors"]
+        self.files: list[str] = meta["files"]  # those of which launches are
         self.writebacks: tuple[int, ...] = tuple(
             meta["writebacks"]
         )  # leaves of arguments with a new value among the results
@@ -78,10 +80,9 @@ class Compiled:
         if code == -BAD_EXTENT:
             raise ValueError(f"{kernel.name}: an array that it allocates has a negative size, or one that is too large")
         if code < 0:
-            line = f" (line {-code - DISAGREEMENT})" if -code > DISAGREEMENT else ""
             raise RuntimeError(
                 f"{kernel.name}: the threads of a block (or warp) go different ways where they have to wait for each "
-                f"other{line}"
+                f"other{self._place(-code - DISAGREEMENT)}"
             )
         record = self.errors[code - 1]
         if record["exc"] == errors.CALLBACK:
@@ -91,6 +92,15 @@ class Compiled:
         where = errors.excerpt(Loc(record["file"], record["line"], record["col"], record["line"], record["col"] + 1))
         message = f"{record['message']}\n{where}" if record["message"] else f"in {kernel.name}\n{where}"
         raise errors.python_exception(record["exc"])(message)
+
+    def _place(self, number: int) -> str:
+        """The place of an error, of which the entry tells no more than a number."""
+        file, line = file_and_line(number, self.files)
+        if file is None:
+            return f" (line {line})" if number else ""
+        text = errors.source_line(file, line)
+        first = len(text) - len(text.lstrip()) + 1
+        return "\n" + errors.excerpt(Loc(file, line, first, line, len(text) + 1))
 
 
 def repeated(leaves: Iterable[types.Type], width: int) -> list[types.Type]:

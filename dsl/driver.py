@@ -8,6 +8,7 @@ has to be compiled.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -268,6 +269,15 @@ def _compile(name: str, state: State, request: Request) -> Compiled:
     return Compiled(meta, result, loaded)
 
 
+#: A place in the source, in a module's text.
+_FILE = re.compile(r'"([^"]+)":\d+:\d+')
+
+
+def files_of_launches(text: str) -> list[str]:
+    """The source files that a module's text names, if it launches grids."""
+    return sorted(set(_FILE.findall(text))) if "gpu.launch" in text else []
+
+
 def _module(state: State, request: Request, device: bool = False) -> tuple[str, str, types.Type, dict[str, Any]]:
     """The MLIR of a request, the name of its entry, the result's type and the rest of the meta data."""
     from mlir.ir import Location, UnitAttr
@@ -303,6 +313,7 @@ def _module(state: State, request: Request, device: bool = False) -> tuple[str, 
         "returns": asked.returns,
         "primal": asked.primal,
         "errors": error_records(lowered),
+        "files": files_of_launches(text),
         "writebacks": list(lowered.writebacks),
         "written": written,
         "strict_aliasing": _strict(state, request),

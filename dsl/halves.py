@@ -396,6 +396,7 @@ def _modules(state: driver.State, request: Request) -> tuple[types.Type, list[tu
             "returns": asked.returns,
             "primal": asked.primal,
             "errors": errors,
+            "files": driver.files_of_launches(text),
             "writebacks": list(asked.lowered.writebacks),
             "written": written,
             "strict_aliasing": True,

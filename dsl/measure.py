@@ -79,6 +79,7 @@ def examine(request: Request) -> Measured:
             "returns": asked.returns,
             "primal": asked.primal,
             "errors": driver.error_records(asked.lowered),
+            "files": driver.files_of_launches(text),
             "writebacks": list(asked.lowered.writebacks),
             "written": written,
             "strict_aliasing": driver._strict(state, request),

@@ -1,8 +1,10 @@
-"""What compiled code and its caller agree on, apart from the layout of the slots (see `entry`). Imports nothing."""
+"""What compiled code and its caller agree on, apart from the layout of the slots (see `entry`)."""
 
 from __future__ import annotations
 
-# What an entry function returns; to DISAGREEMENT the line in the source is added, if it is known.
+from collections.abc import Iterable
+
+# What an entry function returns; to DISAGREEMENT the place in the source is added, if it is known (see `place`).
 OK, OUT_OF_MEMORY, BAD_EXTENT, DISAGREEMENT = 0, 1, 2, 3
 # The words that generated code and this process share, in a variable of this name: the key of the thread-specific jump
 # buffer, the address of the C library's function for the size of a block (0: there is none), how many bytes of freed
@@ -30,3 +32,17 @@ def symbol(entry: str) -> str:
 DEVICE = "dsl_device"
 LAUNCH_CALL, ALLOC_CALL, FREE_CALL, READ_CALL, WRITE_CALL = range(5)
 FAILED = -1
+
+_LINES = 2**20
+
+
+def place(file: str, line: int) -> int:
+    """A place in the source as a number: the line, with what tells most files apart."""
+    return int.from_bytes(file.encode(), "big") % 1021 * _LINES + line % _LINES
+
+
+def file_and_line(number: int, files: Iterable[str] = ()) -> tuple[str | None, int]:
+    """The place again; the file is None unless it is the only one of `files` that it can be."""
+    line = number % _LINES
+    found = [file for file in files if place(file, line) == number]
+    return found[0] if len(found) == 1 else None, line

@@ -35,6 +35,7 @@ from .abi import (
     THREADS,
     USABLE_SIZE,
     WAKE,
+    file_and_line,
     symbol,
 )  # fmt: skip
 from .errors import LoweringError
@@ -77,7 +78,7 @@ def failure(status: int) -> Exception:
         return MemoryError("not enough memory for an array of the kernel")
     if status == BAD_EXTENT:
         return ValueError("an array of the kernel has a negative or too large extent")
-    line = f" (line {status - DISAGREEMENT})" if status > DISAGREEMENT else ""
+    line = f" (line {file_and_line(status - DISAGREEMENT)[1]})" if status > DISAGREEMENT else ""
     return RuntimeError(
         f"the threads of a block (or warp) go different ways where they have to wait for each other{line}"
     )

@@ -22,6 +22,7 @@ from mlir.ir import (
     Value,
 )
 
+from ..abi import place
 from ..errors import LoweringError, position
 from ..memory import element_bytes
 from . import coordinates
@@ -282,12 +283,12 @@ class Fission:
 
     def _test(self, array: Value, thread: _Thread, agreed: Value) -> None:
         own = self.e.value("memref.load", [array, thread.number], agreed.type)
-        self._guard(self.e.compare(1, own, agreed), lambda: self.e.call(DISAGREE, [self._line()]))
+        self._guard(self.e.compare(1, own, agreed), lambda: self.e.call(DISAGREE, [self._place()]))
 
-    def _line(self) -> Value:
+    def _place(self) -> Value:
         """Where in the user's source emission is, 0 where that is not known."""
         found = position(self.e.loc)
-        return self.e.integer(found[1] if found else 0, IntegerType.get_signless(32))
+        return self.e.integer(place(*found[:2]) if found else 0, IntegerType.get_signless(32))
 
     def _guard(self, condition: Value, body: Callable[[], object]) -> None:
         test = self.e.op("scf.if", [condition], regions=2)

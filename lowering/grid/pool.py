@@ -288,8 +288,8 @@ end:
 }}
 """
 _DISAGREEMENT = f"""
-define internal void @{DISAGREE}(i32 %line) cold noinline noreturn nounwind {{
-  %status = add i32 %line, {DISAGREEMENT}
+define internal void @{DISAGREE}(i32 %place) cold noinline noreturn nounwind {{
+  %status = add i32 %place, {DISAGREEMENT}
   call void @dsl.leave(i32 %status)
   unreachable
 }}

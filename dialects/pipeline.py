@@ -29,6 +29,7 @@ from .lane_memory import interleave, join_accesses
 from .lane_pieces import split_lanes
 from .launch_memory import place_memory
 from .launches import LAUNCH, device_functions, inline_device_calls
+from .loop_fusion import fuse_loops
 from .objects import OVERLAP, mark_overlapping
 from .order import keep_order
 from .parallel_forms import Parallel
@@ -42,9 +43,10 @@ from .structure import callee_name, normalise, one_call, symbol
 from .tape_rows import write_in_tape
 from .unshared import make_updates_plain
 from .upstream import CANONICALIZE, INLINE, keep_only, run
+from .versions import split_versions
 from .winner import keep_winners
 from .within import settle
-from .zeros import drop_zeros
+from .zeros import drop_unread, drop_zeros
 
 #: After the normal form, which canonicalize would undo.
 NORMAL = "loop-invariant-code-motion,cse"
@@ -140,6 +142,9 @@ def clean(module: Module) -> None:
                 write_in_tape(op)
                 settle_reverse_loops(op, registers=SPREAD not in module.operation.attributes)
             drop_zeros(op)
+            if not any(mark in module.operation.attributes for mark in (OVERLAP, SPREAD)) and fuse_loops(op):
+                drop_unread(op)
+                remove_dead_code(op)
         keep_order(module)
         if SPREAD in module.operation.attributes:
             del module.operation.attributes[SPREAD]
@@ -243,6 +248,7 @@ def normal_form(
     settle_extremes(_function(module, at, name))
     forward_values(_function(module, at, name))
     make_private(_function(module, at, name))
+    split_versions(_function(module, at, name))
     run(module, NORMAL)
     keep_winners(_function(module, at, name))
     return _function(module, at, name)

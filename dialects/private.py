@@ -30,8 +30,8 @@ def _move(allocation: Operation) -> Operation | None:
     """The allocation in the loop that takes the place of this one there, if there is such a loop."""
     memory = allocation.results[0]
     users = [operation(use.owner) for use in memory.uses]
-    reads = [op for op in users if _reads(op, memory)]
-    if not reads or not all(_is_plain(op, memory) for op in users):
+    reads = [op for op in users if reads_of(op, memory)]
+    if not reads or not all(is_plain(op, memory) for op in users):
         return None
     loop = _loop_of(allocation.block, reads)
     if loop is None:
@@ -49,14 +49,15 @@ def _move(allocation: Operation) -> Operation | None:
     return made
 
 
-def _is_plain(op: Operation, memory: Value) -> bool:
+def is_plain(op: Operation, memory: Value) -> bool:
     """A use of the memory that reads or writes it and nothing else."""
     if op.name == "memref.store":
         return op.operands[0] != memory
     return op.name in ("memref.load", "memref.dim") or (op.name == "memref.copy" and op.operands[0] != op.operands[1])
 
 
-def _reads(op: Operation, memory: Value) -> bool:
+def reads_of(op: Operation, memory: Value) -> bool:
+    """Whether a plain use reads the memory."""
     return op.name == "memref.load" or (op.name == "memref.copy" and op.operands[0] == memory)
 
 
@@ -95,30 +96,31 @@ def _block_of(block: Block, ops: list[Operation]) -> Block:
 # what is written ----------------------------------------------------------------------------------------------------
 def _written_first(block: Block, memory: Value, users: set[Operation]) -> bool:
     """Whether a run of `block` writes all of the memory before it reads any."""
-    sizes = _sizes(memory)
+    sizes = sizes_of(memory)
     ranges: list[tuple[Place, Place]] = []
     for op in operations(block):
         uses = [u for u in walk(op) if u in users and u.name != "memref.dim"]
         if not uses:
             continue
-        if any(_reads(u, memory) for u in uses):
+        if any(reads_of(u, memory) for u in uses):
             return False
         if op.name == "memref.copy":
             return True
         for store in uses:
-            ranges += _range(op, store, sizes)
-        if _covered(ranges, sizes):
+            ranges += written_range(op, store, sizes)
+        if covered(ranges, sizes):
             return True
     return False
 
 
-def _sizes(memory: Value) -> list[Place]:
+def sizes_of(memory: Value) -> list[Place]:
+    """The sizes of an allocation."""
     dynamic = iter(operation(memory.owner).operands)
     shape = MemRefType(memory.type).shape
     return [Place.of(next(dynamic)) if n == ShapedType.get_dynamic_size() else Place(NONE, n) for n in shape]
 
 
-def _range(op: Operation, store: Operation, sizes: list[Place]) -> list[tuple[Place, Place]]:
+def written_range(op: Operation, store: Operation, sizes: list[Place]) -> list[tuple[Place, Place]]:
     """What of the first axis `store` writes, unconditionally and over the whole of the others, when `op` runs."""
     loops: dict[Value, Place] = {}
     current = store
@@ -145,7 +147,7 @@ def _range(op: Operation, store: Operation, sizes: list[Place]) -> list[tuple[Pl
     return [(Place(NONE, first.offset), trips.after(first.offset))]
 
 
-def _covered(ranges: list[tuple[Place, Place]], sizes: list[Place]) -> bool:
+def covered(ranges: list[tuple[Place, Place]], sizes: list[Place]) -> bool:
     """Whether the ranges, put together, begin at 0 and reach the size of the first axis."""
     if not sizes:
         return False

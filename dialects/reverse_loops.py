@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 
 from mlir.ir import BlockArgument, IndexType, InsertionPoint, IntegerAttr, IntegerType, Operation, Value
 
+from .accesses import Access
 from .builder import Builder, home, is_memref, operation, operations, walk
 from .copier import Copier, add_block
 from .launches import LAUNCH
 from .objects import Objects, apart
-from .places import NONE, Place, is_counter, wraps
+from .places import Place, is_counter, wraps
 from .plan import pure
 
 #: So many cells a loop may carry the sums of.
@@ -35,7 +36,7 @@ def settle_reverse_loops(function: Operation, registers: bool = True) -> None:
     _plain_indices(function)
     if not registers:
         return
-    loops = [op for op in walk(function) if op.name == "scf.for" and _is_innermost(op) and not _shares(op)]
+    loops = [op for op in walk(function) if op.name == "scf.for" and is_innermost(op) and not run_by_several(op)]
     found = [(loop, back) for loop in loops if (back := _counted_down(loop)) is not None]
     if not found:
         return
@@ -53,11 +54,12 @@ def _plain_indices(function: Operation) -> None:
                 op.erase()
 
 
-def _is_innermost(loop: Operation) -> bool:
+def is_innermost(loop: Operation) -> bool:
+    """Whether nothing in the loop's body has regions."""
     return not any(op.regions for op in operations(loop.regions[0].blocks[0]))
 
 
-def _shares(op: Operation) -> bool:
+def run_by_several(op: Operation) -> bool:
     """Whether `op` is run by several threads at once."""
     while op.name != "func.func":
         op = operation(op.block.owner)
@@ -76,54 +78,10 @@ def _counted_down(loop: Operation) -> Operation | None:
 
 
 @dataclass
-class _Access:
-    """A load or store: in the loop its cells are those at `fixed` on all axes but one, on which it goes along, `offset`
-    from the counter.
-    """
-
-    op: Operation
-    memref: Value
-    axis: int
-    offset: int
-    fixed: tuple[Value, ...]
-
-    @staticmethod
-    def of(op: Operation, counter: Value) -> _Access | None:
-        memref, *indices = list(op.operands)[0 if op.name == "memref.load" else 1 :]
-        along: list[tuple[int, int]] = []
-        for k, index in enumerate(indices):
-            place = Place.of_index(index)
-            if place is not None and place.base == counter:
-                along.append((k, place.offset))
-            elif home(index) == op.block and (place is None or place.base != NONE):
-                return None
-        if len(along) != 1:
-            return None
-        ((axis, offset),) = along
-        return _Access(op, memref, axis, offset, tuple(v for k, v in enumerate(indices) if k != axis))
-
-    @property
-    def line(self) -> tuple[object, ...]:
-        """What tells the row of cells that it goes along."""
-        places = [(v, Place.of_index(v)) for v in self.fixed]
-        return self.memref, self.axis, *(v if p is None else (p.base, p.offset) for v, p in places)
-
-    def apart(self, other: _Access) -> bool:
-        """Whether another access of the same memref goes along another row."""
-        if self.axis != other.axis:
-            return False
-        for mine, yours in zip(self.fixed, other.fixed, strict=True):
-            a, b = Place.of_index(mine), Place.of_index(yours)
-            if a is not None and b is not None and a.base == b.base and a.offset != b.offset:
-                return True
-        return False
-
-
-@dataclass
 class _Sums:
     """The updates of one row of cells: (what is added, how far from the counter), in the order of the program."""
 
-    first: _Access
+    first: Access
     updates: list[tuple[Value, int]] = field(default_factory=list)
     ops: set[Operation] = field(default_factory=set)
 
@@ -137,12 +95,12 @@ class _Loop:
     def __init__(self, loop: Operation, back: Operation, objects: Objects):
         self.loop, self.back, self.objects = loop, back, objects
         self.body = loop.regions[0].blocks[0]
-        self.accesses: list[_Access] = []
+        self.accesses: list[Access] = []
 
     def settle(self) -> None:
         if not self._collect():
             return
-        rows: dict[tuple[object, ...], list[_Access]] = {}
+        rows: dict[tuple[object, ...], list[Access]] = {}
         for access in self.accesses:
             rows.setdefault(access.line, []).append(access)
         sums = [s for row in rows.values() if (s := self._sums(row)) is not None]
@@ -163,7 +121,7 @@ class _Loop:
             if access.op.name == "memref.store" and all(self._apart(access, a) for a in self.accesses[k + 1 :]):
                 access.op.move_before(operations(self.body)[-1])
         found = {access.op: access for access in self.accesses}
-        stores: list[_Access] = []
+        stores: list[Access] = []
         late: list[Operation] = []
         for op in operations(self.body)[:-1]:
             here = found.get(op)
@@ -182,7 +140,7 @@ class _Loop:
         """All accesses; False if the loop does anything else to memory."""
         for op in operations(self.body)[:-1]:
             if op.name in ("memref.load", "memref.store"):
-                access = _Access.of(op, self.back.results[0])
+                access = Access.of(op, self.back.results[0])
                 if access is None:
                     return False
                 self.accesses.append(access)
@@ -190,7 +148,7 @@ class _Loop:
                 return False
         return True
 
-    def _sums(self, row: list[_Access]) -> _Sums | None:
+    def _sums(self, row: list[Access]) -> _Sums | None:
         """The row's accesses as sums into several cells, if that is all that the loop does to this memory."""
         if len(row) % 2:
             return None
@@ -208,7 +166,7 @@ class _Loop:
         others = (a for a in self.accesses if a.op not in found.ops)
         return found if all(self._apart(row[0], other) for other in others) else None
 
-    def _apart(self, one: _Access, other: _Access) -> bool:
+    def _apart(self, one: Access, other: Access) -> bool:
         if one.memref == other.memref:
             return one.apart(other)
         known = all(self._is_known(a.memref) for a in (one, other))
@@ -219,7 +177,7 @@ class _Loop:
         found = self.objects.of(memref)
         return bool(found) and all(o.argument is not None or o.allocation is not None for o in found)
 
-    def _free(self, one: _Access, other: _Access) -> bool:
+    def _free(self, one: Access, other: Access) -> bool:
         """Whether no iteration's `one` has to do with another iteration's `other`."""
         if one.op.name == "memref.load" and other.op.name == "memref.load":
             return True

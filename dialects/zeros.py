@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from mlir.ir import BlockArgument, FloatAttr, InsertionPoint, MemRefType, Operation, ShapedType, Value
 
-from .builder import Builder, ancestor_in, operation, walk
+from .builder import Builder, ancestor_in, operation, operations, walk
 from .launches import LAUNCH
 from .places import NONE, Place
 from .reverse_loops import added_by
@@ -23,14 +23,24 @@ from .reverse_loops import added_by
 
 def drop_zeros(function: Operation) -> None:
     """Rewrite `function` in place."""
+    for scratch in _scratch(function):
+        scratch.settle()
+
+
+def drop_unread(function: Operation) -> None:
+    """Pass over the same memory: no store is left of what is not read again, whatever it is."""
+    for scratch in _scratch(function):
+        scratch.drop_unread()
+
+
+def _scratch(function: Operation) -> list[_Scratch]:
     if any(op.name in (LAUNCH, "scf.parallel") for op in walk(function)):
-        return
-    for op in [op for op in walk(function) if op.name == "memref.alloc"]:
-        if MemRefType(op.results[0].type).rank == 1:
-            _Scratch(op).settle()
+        return []
+    found = [op for op in walk(function) if op.name == "memref.alloc"]
+    return [_Scratch(op) for op in found if MemRefType(op.results[0].type).rank == 1]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Step:
     """What one op of the block does to the memory. In a loop (`trips` is how often it runs) all accesses are at the
     counter and `offset`; outside of one, `offset` is the cell. `is_known` is False of anything else.
@@ -44,11 +54,16 @@ class _Step:
     is_known: bool = False
 
     @property
-    def zeroes(self) -> bool:
-        """Whether it reads cells, if anything, and leaves zero in them."""
-        if not self.is_known or len(self.stores) != 1 or not _is_zero(self.stores[0].operands[0]):
+    def writes(self) -> bool:
+        """Whether it reads cells, if anything, and then writes them."""
+        if not self.is_known or len(self.stores) != 1:
             return False
         return all(load.is_before_in_block(self.stores[0]) for load in self.loads)
+
+    @property
+    def zeroes(self) -> bool:
+        """Whether it reads cells, if anything, and leaves zero in them."""
+        return self.writes and _is_zero(self.stores[0].operands[0])
 
     def misses(self, other: _Step) -> bool:
         """Whether what `other` reads is none of the cells of this one."""
@@ -79,9 +94,18 @@ class _Scratch:
         for before, after in pairwise(steps):
             if before.zeroes and self._is_whole(before) and after.trips is not None:
                 self._write_first(before, after)
-        for k, step in enumerate(steps):
-            if step.zeroes and all(step.misses(later) for later in steps[k + 1 :]):
-                step.stores.pop().erase()
+        self._drop([step for step in steps if step.zeroes], steps)
+
+    def drop_unread(self) -> None:
+        steps = self._steps()
+        if steps is not None:
+            self._drop([step for step in steps if step.writes], steps)
+
+    def _drop(self, written: list[_Step], steps: list[_Step]) -> None:
+        """Erase the stores of steps whose cells are not read later."""
+        for step in written:
+            if all(step.misses(later) for later in steps[steps.index(step) + 1 :]):
+                _erase(step)
 
     def _steps(self) -> list[_Step] | None:
         """What is done to the memory, in order; None if more is done than reading and writing in its block."""
@@ -143,20 +167,28 @@ class _Scratch:
             store.operands[0] = added
             add.erase()
             load.erase()
-        b = Builder(InsertionPoint(after.op), after.op.location)
+        following = operations(self.block)[operations(self.block).index(after.op) + 1]
+        b = Builder(InsertionPoint(following), after.op.location)
         extent = b.dim(self.memory, 0)
         if after.offset:
             self._fill(b, b.index(0), b.integer("minsi", b.index(after.offset), extent))
         if not Place.of(after.trips).after(after.offset).reaches(self._size()):
             trips = b.integer("maxsi", after.trips, b.index(0))
             self._fill(b, b.integer("addi", trips, b.index(after.offset)), extent)
-        before.stores.pop().erase()
+        _erase(before)
 
     def _fill(self, b: Builder, first: Value, end: Value) -> None:
         body = b.for_loop(first, end, b.index(1), [])
         with b.at(body):
             b.store(b.zero(MemRefType(self.memory.type).element_type), self.memory, [body.arguments[0]])
             b.op("scf.yield")
+
+
+def _erase(step: _Step) -> None:
+    """Erase what the step stores, and a loop that does nothing else."""
+    step.stores.pop().erase()
+    if step.trips is not None and not step.op.results and len(operations(step.op.regions[0].blocks[0])) == 1:
+        step.op.erase()
 
 
 def _is_zero(value: Value) -> bool:

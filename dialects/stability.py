@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mlir.ir import Block, BlockArgument, Operation, Value
 
-from .builder import ancestor_in, home, operation, operations
+from .builder import ancestor_in, home, operation, operations, walk
 from .objects import MemoryObject, Objects, chain, is_root
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ class Stability:
         self.volatile: set[MemoryObject] = set()
         self._entry = function.regions[0].blocks[0]
         self._known: dict[tuple[Operation, Block], bool] = {}
-        self._position: dict[Operation, int] = {}
+        self._position: dict[Operation, int] = {}  # in its block
+        self._order: dict[Operation, int] = {}  # in the function
         self._paths: dict[Block, dict[Block, Operation | None]] = {}
         self._owners: dict[Block, Operation | None] = {}
         self._rank = {memory: k for k, memory in enumerate(objects.all)}
@@ -75,7 +78,7 @@ class Stability:
         if objects & self.volatile:
             return self.function  # its caller
         if objects and objects <= frame.private:
-            return next((w for o in objects for w in o.writers if self._may_follow(load, w, frame.old)), None)
+            return self._later_writer(objects, load, frame.old)
         if frame.outer_frame is not None and not all(inside(o, frame.old) for o in objects):
             if not self.available(memref, frame.outer_frame):
                 return load
@@ -85,8 +88,28 @@ class Stability:
         limit = (
             home(root) if own and root in [o.value for o in objects] and not self.objects.travels(memref) else frame.old
         )
-        ordered = sorted(objects, key=self._rank.__getitem__)
-        return next((w for o in ordered for w in o.writers if self._may_follow(load, w, limit)), None)
+        return self._later_writer(objects, load, limit)
+
+    def _later_writer(self, objects: set[MemoryObject], op: Operation, limit: Block) -> Operation | None:
+        """A writer of one of `objects` that may run after `op` within one run of `limit`.
+
+        What comes before `op` and all loops around it does not, in whatever branch: of that, a function with many loops
+        has much.
+        """
+        if not self._order:
+            self._order.update((inner, i) for i, inner in enumerate(walk(self.function)))
+        start = self._order.get(self._outermost(op), 0)
+        for memory in sorted(objects, key=self._rank.__getitem__):
+            first = bisect_left(memory.writers, start, key=self._order.__getitem__)
+            for writer in islice(memory.writers, first, None):
+                if self._may_follow(op, writer, limit):
+                    return writer
+        return None
+
+    def _outermost(self, op: Operation) -> Operation:
+        """`op` or what is around it, of which only branches are around that."""
+        around = [owner for owner in self._path(op.block).values() if owner is not None]
+        return next((owner for owner in reversed(around) if owner.name != "scf.if"), op)
 
     def may_follow(self, op: Operation, write: Operation) -> bool:
         """Whether `write` may run after `op` within one run of the function."""

@@ -251,3 +251,41 @@ def repeated_sine(x):
 
 def test_in_place_ten_times():
     check_derivatives(repeated_sine, np.array([2.0, 1.7, 2.2, 1.2]))
+
+
+@dsl.kernel
+def read_in_one_branch_and_written_in_the_other(x, which):
+    s = 0.0
+    if which > 0:
+        for i in range(len(x)):
+            x[i] = 2.0 * x[i]
+        s += x[0] * x[0]
+    else:
+        for i in range(len(x)):
+            s += x[i] * x[i] * x[0]
+        s = s * x[1]
+        if which < -1:
+            x[1] = s * x[0]
+            s += x[1] * x[1]
+    return s
+
+
+@dsl.kernel
+def read_and_written_by_turns(x, n):
+    s = 0.0
+    for k in range(n):
+        if k % 2 == 1:
+            x[0] = x[0] * x[1]
+        else:
+            s += x[0] * x[0] * s + x[1]
+    return s
+
+
+@pytest.mark.parametrize("which", [1, 0, -2])
+def test_memory_that_another_branch_overwrites(which):
+    check_derivatives(read_in_one_branch_and_written_in_the_other, spread(4), which)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_memory_that_another_branch_overwrites_in_another_iteration(n):
+    check_derivatives(read_and_written_by_turns, spread(3), n)

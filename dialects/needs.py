@@ -54,7 +54,7 @@ def needs(op: Operation, activity: Activity) -> Iterable[Value]:
         if activity.value(result):
             for j, operand in enumerate(op.operands):
                 if activity.value(operand):
-                    for kind, k in rule.needs(i, j):
+                    for kind, k in sorted(rule.needs(i, j)):
                         found.setdefault(op.operands[k] if kind == "x" else op.results[k])
     return list(found)
 

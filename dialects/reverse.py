@@ -29,6 +29,7 @@ from .needs import needed_within
 from .objects import ALLOCATIONS, VIEWS
 from .plan import Planner
 from .recompute import ReverseScope, lookup_all, sources
+from .rules.expr import Leaf
 from .sharing import Sharing
 from .snapshots import Snapshots
 from .stability import LOOPS, Stability
@@ -155,13 +156,10 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
         if rule is None:
             raise no_rule(op)
         wanted = [self.activity.value(o) for o in op.operands]
-        leaves = {
-            leaf
-            for i, c in enumerate(cotangents)
-            for j, w in enumerate(wanted)
-            if c is not None and w
-            for leaf in rule.needs(i, j)
-        }
+        read = (
+            rule.needs(i, j) for i, c in enumerate(cotangents) for j, w in enumerate(wanted) if c is not None and w
+        )
+        leaves = sorted(set[Leaf]().union(*read))  # (what a set has first is another in each process)
         olds = [(op.operands if kind == "x" else op.results)[k] for kind, k in leaves]
         values = dict(zip(leaves, lookup_all(self, olds, scope), strict=True))
         types = [o.type for o in op.operands]

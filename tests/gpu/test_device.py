@@ -42,8 +42,15 @@ def ptx_of(case, chip):
     return device.find(driver.state_of(case.grid.host), request, chip).loaded.ptx
 
 
-@pytest.mark.parametrize("chip", ["sm_70", "sm_80", "sm_90", "sm_100"])
-@pytest.mark.parametrize("name", CASES)
+def chips():
+    """All for each case; the oldest and the newest one in each run for some cases, in those of slow tests for all."""
+    for k, name in enumerate(CASES):
+        for chip, part in (("sm_70", 0), ("sm_80", None), ("sm_90", None), ("sm_100", 2)):
+            quick = part is None or k % 4 == part
+            yield pytest.param(name, chip, marks=() if quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "chip"), list(chips()))
 def test_on_the_simulator(name, chip):
     case = CASES[name]
     args = moved(case.arguments(), sim.Device(chip))

@@ -83,7 +83,7 @@ class _Effort(NamedTuple):
 #: Basic blocks of a module, and what is still done with so many. Vectorisers and unrolling make several loops of one,
 #: and some of LLVM's passes take time quadratic in the size of a function: a kernel of 2,000 lines with 400 loops would
 #: take minutes. (The largest benchmark has 200 blocks.)
-_LARGE = ((6000, _Effort(1, False, False)), (1000, _Effort(2, True, False)))
+_LARGE = ((3000, _Effort(1, False, False)), (1000, _Effort(2, True, False)))
 
 
 def _effort(text: str, level: int) -> _Effort:

@@ -1,6 +1,6 @@
 # Needs Python (3.10 to 3.14), pip and make; everything else is installed into .venv by the targets themselves.
 #   make demo    install, then fit the lynx and hare record by gradients (the main job)
-#   make test    install what the tests need, then run them
+#   make test    install what the tests need, then run them; make test-all also all combinations of kernels and modes
 #   make lint    ruff and mypy        make docs   rebuild the generated pages
 #   make bench   measure every objective beside the other systems installed, write docs/performance.md (12 minutes);
 #                ARGS="--only gmm --peers jax" a part, ARGS=--resume what is missing
@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 ARGS ?=
 
-.PHONY: demo test lint bench docs clean help
+.PHONY: demo test test-all lint bench docs clean help
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,9 @@ demo: $(VENV)/.installed-plot
 	$(BIN)/python examples/lynx_hare.py $(ARGS)
 
 test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -n $(JOBS) -m "not thorough" $(ARGS)
+
+test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 lint: $(VENV)/.installed-lint

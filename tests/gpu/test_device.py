@@ -43,11 +43,11 @@ def ptx_of(case, chip):
 
 
 def chips():
-    """All for each case; the oldest and the newest one in each run for some cases, in those of slow tests for all."""
+    """Two for each case; the oldest and the newest one for some cases, in thorough runs for all."""
     for k, name in enumerate(CASES):
         for chip, part in (("sm_70", 0), ("sm_80", None), ("sm_90", None), ("sm_100", 2)):
             quick = part is None or k % 4 == part
-            yield pytest.param(name, chip, marks=() if quick else pytest.mark.slow)
+            yield pytest.param(name, chip, marks=() if quick else pytest.mark.thorough)
 
 
 @pytest.mark.parametrize(("name", "chip"), list(chips()))

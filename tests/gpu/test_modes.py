@@ -2,7 +2,7 @@
 
 On the simulator each mode of each kernel runs as PTX of one chip, sm_80 and sm_90 in turns. (Primal and reverse mode of
 them are in test_corpus, test_device, test_derivatives and test_device_derivatives.) Each run takes some modes of each
-kernel, those of slow tests all.
+kernel, thorough ones (`make test-all`) all.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ def run(m: Modes, name: str, mode: str) -> None:
 
 def chosen(modes, every):
     """Each kernel with each mode; every so many are taken in each run, other ones of each kernel."""
+    left_out = pytest.mark.thorough
     return [
-        pytest.param(name, mode, CHIPS[(j + k // every) % 2], marks=() if (j - k) % every == 0 else pytest.mark.slow)
+        pytest.param(name, mode, CHIPS[(j + k // every) % 2], marks=() if (j - k) % every == 0 else left_out)
         for k, name in enumerate(NAMES)
         for j, mode in enumerate(modes)
     ]

@@ -48,17 +48,21 @@ def sort(a):
 
 
 def median(a):
-    """The middle element of a[n], or the mean of both."""
+    """The middle element of a[n], or the mean of both; NaN if there is one."""
     assert len(a) > 0, "median of an empty array"
     ordered = sort(a)
     n = len(a)
+    if ordered[n - 1] != ordered[n - 1]:
+        return 0.5 * (ordered[n - 1] + ordered[n - 1])
     return 0.5 * (ordered[(n - 1) // 2] + ordered[n // 2])
 
 
 def quantile(a, q):
-    """The element of the sorted a[n] at q (n - 1), interpolated."""
+    """The element of the sorted a[n] at q (n - 1), interpolated; NaN if there is one."""
     assert len(a) > 0 and 0 <= q <= 1, "quantile of an empty array, or at a place outside of it"
     ordered = sort(a)
+    if ordered[len(a) - 1] != ordered[len(a) - 1]:
+        return ordered[len(a) - 1] * q
     at = q * (len(a) - 1)
     low = int(np.floor(at))
     high = min(low + 1, len(a) - 1)
@@ -71,12 +75,12 @@ def percentile(a, q):
 
 
 def searchsorted(a, v):
-    """How many elements of the sorted a[n] are below v."""
+    """How many elements of the sorted a[n] are below v; all numbers are below NaN."""
     low = 0
     high = len(a)
     while low < high:
         middle = (low + high) // 2
-        if a[middle] < v:
+        if a[middle] < v or (v != v and a[middle] == a[middle]):
             low = middle + 1
         else:
             high = middle
@@ -84,6 +88,8 @@ def searchsorted(a, v):
 
 
 def _interpolated(x, xp, fp):
+    if x != x:
+        return fp[0] * x
     if x <= xp[0]:
         return fp[0]
     if x >= xp[len(xp) - 1]:
@@ -95,6 +101,7 @@ def _interpolated(x, xp, fp):
 
 def interp(x, xp, fp):
     """The piecewise linear function through (xp[k], fp[k]), at a number or at all of x[n]; constant outside."""
+    assert len(xp) == len(fp) and len(xp) > 0, "interp() takes as many values as places, and one at least"
     if isinstance(x, np.ndarray):
         result = np.zeros(len(x))
         for i in range(len(x)):
@@ -106,7 +113,9 @@ def interp(x, xp, fp):
 
 def trapezoid(y, x=None, dx=1.0):
     """The integral of y[n] by trapezia, over x[n] or in steps of dx."""
-    total = 0.0 * y[0]
+    if x is not None:
+        assert len(x) == len(y), "trapezoid() takes as many places as values"
+    total = 0.0
     for i in range(1, len(y)):
         if x is None:
             total += 0.5 * dx * (y[i] + y[i - 1])
@@ -119,7 +128,7 @@ def gradient(f, h=1.0):
     """Central differences of f[n] in steps of h, one-sided ones at both ends."""
     n = len(f)
     assert n >= 2, "gradient() needs two elements or more"
-    result = np.zeros_like(f)
+    result = np.zeros_like(f / 1.0)
     result[0] = (f[1] - f[0]) / h
     for i in range(1, n - 1):
         result[i] = (f[i + 1] - f[i - 1]) / (2.0 * h)
@@ -135,8 +144,9 @@ def cross(a, b):
 
 def polyval(p, x):
     """The polynomial with the coefficients p[n], the highest power first, at a number or an array."""
-    result = np.zeros_like(x) + 0.0 * p[0]
-    for k in range(len(p)):
+    assert len(p) > 0, "polyval() of no coefficients"
+    result = np.zeros_like(x) * x + p[0]
+    for k in range(1, len(p)):
         result = result * x + p[k]
     return result
 
@@ -156,6 +166,7 @@ def convolve(a, v, mode="full"):
         start = (min(n, m) - 1) // 2
         return whole[start : start + max(n, m)].copy()
     else:
+        assert mode == "valid", "the mode of convolve() is full, same or valid"
         return whole[min(n, m) - 1 : max(n, m)].copy()
 
 

@@ -389,7 +389,10 @@ def diff(b: Builder, a: Value, n: Value | None = None, axis: Value | None = None
     """np.diff: what each element is larger than the one before."""
     a = _array(b, a, "diff")
     place = _axis(b, constant(-1) if axis is None else axis, array_type(a).ndim)
-    for _ in range(_known_int(b, n, 1, "n")):
+    times = _known_int(b, n, 1, "n")
+    if times < 0:
+        raise b.error("n of diff() is negative", cls=errors.KernelValueError)
+    for _ in range(times):
         a = a.force(b)
         sides = (SliceValue(constant(1), None, None), SliceValue(None, constant(-1), None))
         later, earlier = (
@@ -403,7 +406,7 @@ def diff(b: Builder, a: Value, n: Value | None = None, axis: Value | None = None
     return a
 
 
-def meshgrid(b: Builder, *xi: Value, **options: Value) -> Value:
+def meshgrid(b: Builder, *xi: Value) -> Value:
     """np.meshgrid: the coordinates of all points of a grid, one array a coordinate."""
     axes = [operand(b, _array(b, x, "meshgrid")) for x in xi]
     if any(len(sizes) != 1 for _, sizes in axes):

@@ -152,6 +152,41 @@ def test_second_order():
     assert np.allclose(hessian, exact)
 
 
+NAN, ASCENDING, INTEGERS = np.array([1.0, np.nan, 2.0, 5.0]), np.arange(5.0), np.array([1, 4, 9, 16])
+ODD = {
+    "median of NaN": (lambda a: np.median(a), NAN),
+    "quantile of NaN": (lambda a: np.quantile(a, 0.0), NAN),
+    "percentile of NaN": (lambda a: np.percentile(a, 30.0), NAN),
+    "sort of NaN": (lambda a: np.sort(a), NAN),
+    "argsort of NaN": (lambda a: np.argsort(a), NAN),
+    "searchsorted for NaN": (lambda a: np.searchsorted(a, np.nan * a[1]), ASCENDING),
+    "interp at NaN": (lambda a: np.interp(np.array([np.nan * a[1], 1.5, 9.0]), a, a**2), ASCENDING),
+    "trapezoid of infinity": (lambda a: np.trapezoid(a), np.array([np.inf, 1.0, 2.0])),
+    "trapezoid of nothing": (lambda a: np.trapezoid(a), np.zeros(0)),
+    "trapezoid of float32": (lambda a: np.trapezoid(a), np.arange(4, dtype=np.float32)),
+    "gradient of integers": (lambda a: np.gradient(a), INTEGERS),
+    "polyval of infinity": (lambda a: np.polyval(a, 2.0), np.array([np.inf, 1.0])),
+    "polyval of integers": (lambda a: np.polyval(a, a), INTEGERS),
+    "polyval at integers": (lambda a: np.polyval(a, np.array([1, 2])), ASCENDING),
+    "convolve of integers": (lambda a: np.convolve(a, a[:2], "same"), INTEGERS),
+    "diff of bool": (lambda a: np.diff(a), np.array([True, False, False])),
+    "tril of bool": (lambda a: np.tril(a), np.ones((3, 4), dtype=bool)),
+    "concatenate of types": (lambda a: np.concatenate((a, np.array([0.5]))), INTEGERS),
+    "roll of a column": (lambda a: np.roll(a, -7, axis=0), np.arange(12.0).reshape(4, 3)),
+    "pad": (lambda a: np.pad(a, ((1, 0), (2, 3))), np.arange(6).reshape(2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_numbers_and_types(name):
+    function, a = ODD[name]
+    if not hasattr(np, "trapezoid") and "trapezoid" in name:
+        pytest.skip("a NumPy before 2.0 has trapz")
+    expected, actual = function(a.copy()), dsl.kernel(function)(a.copy())
+    assert np.asarray(actual).dtype == np.asarray(expected).dtype
+    np.testing.assert_allclose(actual, expected, rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
@@ -166,6 +201,11 @@ def test_second_order():
         (lambda a, A: np.linalg.norm(A, 3), TypeError, "ord 3"),
         (lambda a, A: np.gradient(a[0:1]), AssertionError, "two elements"),
         (lambda a, A: np.median(a[0:0]), AssertionError, "empty"),
+        (lambda a, A: np.convolve(a, a, "vaild"), AssertionError, "full, same or valid"),
+        (lambda a, A: np.interp(0.5, a, a[1:]), AssertionError, "as many values as places"),
+        (lambda a, A: np.trapezoid(a, a[1:]), AssertionError, "as many places as values"),
+        (lambda a, A: np.diff(a, -1), ValueError, "is negative"),
+        (lambda a, A: np.meshgrid(a, a, indexing="ij")[0], TypeError, "does not take the argument 'indexing'"),
         (lambda a, A: a[np.array([0, 9])], IndexError, "out of bounds for axis 0"),
         (lambda a, A: a[A[0]], IndexError, "must be integers"),
         (lambda a, A: np.add.at(a, 7, 1.0), IndexError, "out of bounds"),

@@ -12,10 +12,10 @@ from mlir import ir
 from mlir.dialects import arith
 
 from .. import errors, types
-from . import casts, creation, elementwise, views
+from . import casts, creation, elementwise, gather, views
 from .elementwise import LazyValue, Node, is_array, operand
 from .indexing import slice_part
-from .memory import Indices, Size, allocate, array_type, as_index, sizes_of
+from .memory import Indices, Size, allocate, array_type, as_index, same_size, sizes_of
 from .reductions import as_array, axes_of
 from .scalars import describe
 from .values import Builder, SliceValue, TupleValue, Value, constant
@@ -135,7 +135,7 @@ def _triangle(name: str, keeps: arith.CmpIPredicate) -> Callable[..., Value]:
     def build(b: Builder, m: Value, k: Value | None = None) -> Value:
         node, sizes = operand(b, _array(b, m, name, 2))
         dtype = array_type(m).dtype
-        offset = creation_index(b, constant(0) if k is None else k, "k")
+        offset = _index(b, constant(0) if k is None else k, "k")
 
         def element(b: Builder, indices: Indices) -> Value:
             kept = arith.cmpi(keeps, arith.subi(indices[-1], indices[-2]), offset)
@@ -147,7 +147,7 @@ def _triangle(name: str, keeps: arith.CmpIPredicate) -> Callable[..., Value]:
     return build
 
 
-def creation_index(b: Builder, value: Value, name: str) -> ir.Value:
+def _index(b: Builder, value: Value, name: str) -> ir.Value:
     """An integer argument as an MLIR index, which may be negative."""
     if not (isinstance(value.type, types.Scalar) and value.type.kind in "iu"):
         raise b.error(f"{name} must be an integer, not {describe(value.type)}")
@@ -262,8 +262,7 @@ def _concatenated(b: Builder, parts: list[Value], axis: Value, name: str) -> Val
     if ndim == 0 or any(array_type(p).ndim != ndim for p in parts):
         raise b.error(f"{name}() takes arrays of one number of dimensions, 1 or more", cls=errors.KernelValueError)
     place = _axis(b, axis, ndim)
-    nodes = [operand(b, p) for p in parts]
-    sizes = [list(own) for _, own in nodes]
+    sizes = [operand(b, p)[1] for p in parts]
     total: Size = sizes[0][place]
     starts: list[Size] = [0]
     for own in sizes[1:]:
@@ -272,16 +271,13 @@ def _concatenated(b: Builder, parts: list[Value], axis: Value, name: str) -> Val
     result = allocate(b, _joined_type(parts), [total if k == place else s for k, s in enumerate(sizes[0])])
     for part, start, own in zip(parts, starts, sizes):
         room = [Part(start, own[k]) if k == place else Part(0, sizes[0][k]) for k in range(ndim)]
-        elementwise.assign(b, subview(b, result, room), _not_broadcast(b, part, own, sizes[0], place, name))
+        _check_sizes(b, own, sizes[0], place, name)
+        elementwise.assign(b, subview(b, result, room), part)
     return result
 
 
-def _not_broadcast(
-    b: Builder, part: Value, own: Sequence[Size], wanted: Sequence[Size], place: int, name: str
-) -> Value:
-    """A part, after an error if it has another size than the first one along another dimension than `place`."""
-    from .memory import same_size
-
+def _check_sizes(b: Builder, own: Sequence[Size], wanted: Sequence[Size], place: int, name: str) -> None:
+    """A part has the sizes of the first one along all dimensions but `place`."""
     message = f"{name}: the sizes of the arrays differ"
     for k, (size, room) in enumerate(zip(own, wanted)):
         if k == place or same_size(size, room):
@@ -289,7 +285,6 @@ def _not_broadcast(
         if isinstance(size, int) and isinstance(room, int):
             raise b.error(f"{message}: {size} and {room}", cls=errors.KernelValueError)
         b.check(arith.cmpi(arith.CmpIPredicate.eq, as_index(b, size), as_index(b, room)), "ValueError", message)
-    return part
 
 
 def _added(b: Builder, left: Size, right: Size) -> Size:
@@ -372,7 +367,7 @@ def roll(b: Builder, a: Value, shift: Value, axis: Value | None = None) -> Value
     sizes = sizes_of(b, a)
     length = as_index(b, sizes[place])
     safe = arith.maxsi(length, b.index(1))
-    start = arith.remsi(creation_index(b, shift, "the shift"), safe)
+    start = arith.remsi(_index(b, shift, "the shift"), safe)
     start = arith.select(arith.cmpi(arith.CmpIPredicate.slt, start, b.index(0)), arith.addi(start, length), start)
     rest = arith.subi(length, start)
     result = allocate(b, array_type(a).dtype, sizes)
@@ -430,12 +425,8 @@ def meshgrid(b: Builder, *xi: Value) -> Value:
 
 def take(b: Builder, a: Value, indices: Value, axis: Value | None = None) -> Value:
     """np.take: what indices choose along an axis."""
-    from . import gather
-    from .indexing import load
-
     a = _array(b, a, "take")
     if axis is None and array_type(a).ndim != 1:
         raise b.error("take() of several dimensions needs the axis here", "or index: a[:, indices]")
     place = 0 if axis is None else _axis(b, axis, array_type(a).ndim)
-    index = [*[_WHOLE] * place, indices]
-    return gather.load(b, a, index) if is_array(indices) else load(b, a, index)
+    return gather.load(b, a, [*[_WHOLE] * place, indices])

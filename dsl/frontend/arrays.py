@@ -7,14 +7,14 @@ Attributes and methods are those of NumPy's arrays with their names; a name that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from mlir.dialects import arith
 
 from .. import errors, types
-from . import creation, elementwise, gather, indexing, mathlib, reductions, views
+from . import creation, elementwise, mathlib, reductions, views
 from .creation import from_elements
 from .elementwise import LazyValue, is_array, operand
+from .gather import load, store
 from .memory import Size, array_type, as_index, as_int
 from .scalars import describe
 from .values import Builder, TupleValue, Value, constant
@@ -22,16 +22,6 @@ from .values import Builder, TupleValue, Value, constant
 __all__ = ["attribute", "dim", "from_elements", "load", "method", "store"]
 
 Method = Callable[[Builder, Value, Sequence[Value], dict[str, Value]], Value]
-
-
-def load(b: Builder, array: Value, index: Sequence[Any]) -> Value:
-    """The element, the view, or (an array expression) the elements that arrays in the index choose."""
-    return (gather if gather.chooses(index) else indexing).load(b, array, index)
-
-
-def store(b: Builder, array: Value, index: Sequence[Any], value: Value) -> None:
-    """Set what is at an index to a scalar, array or array expression, which is broadcast."""
-    (gather if gather.chooses(index) else indexing).store(b, array, index, value)
 
 
 def dim(b: Builder, array: Value, axis: int) -> Value:

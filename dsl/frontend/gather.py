@@ -46,14 +46,19 @@ def chooses(index: Sequence[Any]) -> bool:
 
 
 def load(b: Builder, array: Value, index: Sequence[Any]) -> Value:
-    """The elements that an index with arrays chooses, as an array expression."""
+    """The element, the view, or (an array expression) the elements that arrays in the index choose."""
+    if not chooses(index):
+        return indexing.load(b, array, index)
     chosen = _choose(b, array, index)
     node = _ChosenNode(b, chosen)
     return LazyValue(chosen.dtype, node, chosen.sizes) if chosen.sizes else node.element(b, [])
 
 
 def store(b: Builder, array: Value, index: Sequence[Any], value: Value) -> None:
-    """`array[index] = value`; of a place that is chosen twice the last value stays."""
+    """`array[index] = value`, which is broadcast; of a place that is chosen twice the last value stays."""
+    if not chooses(index):
+        indexing.store(b, array, index, value)
+        return
     dtype = array_type(array).dtype
     if not is_array(value) and not isinstance(value.type, types.Scalar):
         raise b.error(f"{describe(value.type)} cannot be stored in an array of {dtype}")
@@ -226,14 +231,8 @@ def _choose(b: Builder, array: Value, index: Sequence[Any]) -> _Chosen:
 def _expanded(b: Builder, array: Value, index: Sequence[Any]) -> list[Any]:
     """An integer, an array of integers or a slice for each dimension, new dimensions and a written ... among them."""
     ndim = array_type(array).ndim
-    taken = sum(_takes(item) for item in index)
-    if taken > ndim:
-        raise b.error(
-            f"too many indices: the array has {ndim} dimension{'' if ndim == 1 else 's'}, and {taken} were indexed",
-            cls=errors.KernelIndexError,
-        )
-    if sum(1 for item in index if item is ELLIPSIS) > 1:
-        raise b.error("an index can have only one '...'", cls=errors.KernelIndexError)
+    taken = sum(map(_takes, index))
+    indexing.check_count(b, index, taken, ndim)
     rest = [_WHOLE] * (ndim - taken)
     items: list[Any] = []
     sizes = sizes_of(b, array)

@@ -128,13 +128,7 @@ def _normalise(b: Builder, array: Value, index: Sequence[Index]) -> tuple[list[I
         if isinstance(item, Value):
             check_integer(b, item)
     given = sum(1 for i in index if i is not ELLIPSIS and i is not NEWAXIS)
-    if given > ndim:
-        raise b.error(
-            f"too many indices: the array has {ndim} dimension{'' if ndim == 1 else 's'}, and {given} were indexed",
-            cls=errors.KernelIndexError,
-        )
-    if sum(1 for i in index if i is ELLIPSIS) > 1:
-        raise b.error("an index can have only one '...'", cls=errors.KernelIndexError)
+    check_count(b, index, given, ndim)
     full: list[Index] = []
     missing = [SliceValue(None, None, None)] * (ndim - given)
     for item in index:
@@ -152,6 +146,17 @@ def _normalise(b: Builder, array: Value, index: Sequence[Index]) -> tuple[list[I
         if not isinstance(item, Value):
             place += 1
     return [i for i in full if i is not NEWAXIS], new_axes
+
+
+def check_count(b: Builder, index: Sequence[Index], given: int, ndim: int) -> None:
+    """Refuse an index for `given` dimensions of an array that has fewer, or one with several ellipses."""
+    if given > ndim:
+        raise b.error(
+            f"too many indices: the array has {ndim} dimension{'' if ndim == 1 else 's'}, and {given} were indexed",
+            cls=errors.KernelIndexError,
+        )
+    if sum(1 for i in index if i is ELLIPSIS) > 1:
+        raise b.error("an index can have only one '...'", cls=errors.KernelIndexError)
 
 
 def check_integer(b: Builder, item: Value) -> None:

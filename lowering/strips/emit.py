@@ -18,10 +18,11 @@ from mlir.ir import (
     VectorType,
 )
 
+from ..additions import Addition
 from ..grid.calls import Copier
 from ..grid.emit import Emitter, attributes_of, captured, operations
 from .library import VectorFunctions
-from .memory import ALLOCATIONS, Addition, Memory, array_and_indices
+from .memory import ALLOCATIONS, Memory, array_and_indices
 from .packs import Pack
 from .shapes import Shapes
 

@@ -13,11 +13,11 @@ Anything else, and any array of which it is not known what memory it is, makes a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from mlir.ir import AffineMap, BlockArgument, FlatSymbolRefAttr, IntegerType, MemRefType, Operation, Value
 
-from ..grid.emit import constant, home, operations, plain, walk
+from ..additions import Addition, addition, undisturbed
+from ..grid.emit import constant, home, plain, walk
 from ..grid.order import VIEWS
 
 ALLOCATIONS = ("memref.alloc", "memref.alloca")
@@ -25,14 +25,6 @@ ACCESSES = ("memref.load", "memref.store")
 _ARGUMENTS = "arguments"
 #: Conversions between integers of 64 bits, if both are.
 CASTS = ("arith.index_cast", "arith.index_castui")
-
-
-class Addition(NamedTuple):
-    """A load of an element, what is added to it one after the other, and the store."""
-
-    load: Operation
-    steps: list[tuple[Operation, Value]]
-    store: Operation
 
 
 @dataclass
@@ -156,67 +148,23 @@ def is_long(value: Value) -> bool:
 
 
 # additions ------------------------------------------------------------------------------------------------------------
-def is_free(addition: Operation, any_order: bool) -> bool:
+def is_free(op: Operation, any_order: bool) -> bool:
     """Whether the operation adds, and may do it in any order."""
-    if addition.name == "arith.addi":
+    if op.name == "arith.addi":
         return True
-    return addition.name == "arith.addf" and (any_order or "reassoc" in str(addition.attributes["fastmath"]))
+    return op.name == "arith.addf" and (any_order or "reassoc" in str(op.attributes["fastmath"]))
 
 
 def _added_to(accesses: list[Operation], memory: Memory, any_order: bool) -> bool:
     """Whether nothing is done but additions; writes them down."""
     stores = [op for op in accesses if op.name == "memref.store"]
-    found = [_addition(store, any_order) for store in stores]
+    found = [addition(store, lambda op: is_free(op, any_order)) for store in stores]
     whole = [one for one in found if one is not None]
     if len(whole) < len(found) or len({one.load for one in whole}) + len(stores) != len(accesses):
         return False
-    if len({array_and_indices(op)[0] for op in accesses}) > 1 or not all(_undisturbed(one, accesses) for one in whole):
+    if len({array_and_indices(op)[0] for op in accesses}) > 1 or not all(undisturbed(one, accesses) for one in whole):
         return False
     for one in whole:
         memory.additions[one.store] = one
         memory.folded |= {one.load, *(step for step, _ in one.steps)}
     return True
-
-
-def _addition(store: Operation, any_order: bool) -> Addition | None:
-    value, array, *indices = store.operands
-    place = [array, *indices]
-    steps: list[tuple[Operation, Value]] = []
-    while True:
-        if isinstance(value, BlockArgument) or len(list(value.uses)) != 1:
-            return None
-        op = plain(value.owner)
-        if op.block != store.block:
-            return None
-        if op.name == "memref.load":
-            return Addition(op, steps[::-1], store) if steps and list(op.operands) == place else None
-        if not is_free(op, any_order):
-            return None
-        old, new = op.operands
-        if not _leads_to(old, place, any_order):
-            old, new = new, old
-        steps.append((op, new))
-        value = old
-
-
-def _leads_to(value: Value, place: list[Value], any_order: bool) -> bool:
-    """Whether a value is the element, or that with something added to it."""
-    waiting = [value]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, BlockArgument):
-            continue
-        op = plain(value.owner)
-        if op.name == "memref.load" and list(op.operands) == place:
-            return True
-        if is_free(op, any_order):
-            waiting += list(op.operands)
-    return False
-
-
-def _undisturbed(addition: Addition, accesses: list[Operation]) -> bool:
-    """Whether nothing is stored in the array between the load and the store."""
-    ops = operations(addition.store.block)
-    between = ops[ops.index(addition.load) + 1 : ops.index(addition.store)]
-    stores = {op for op in accesses if op.name == "memref.store"}
-    return not any(inner in stores for op in between for inner in walk(op))

@@ -167,8 +167,7 @@ class _Scratch:
             store.operands[0] = added
             add.erase()
             load.erase()
-        following = operations(self.block)[operations(self.block).index(after.op) + 1]
-        b = Builder(InsertionPoint(following), after.op.location)
+        b = Builder(InsertionPoint.after(after.op), after.op.location)
         extent = b.dim(self.memory, 0)
         if after.offset:
             self._fill(b, b.index(0), b.integer("minsi", b.index(after.offset), extent))

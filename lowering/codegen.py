@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .errors import LoweringError
+from .large import PASSES, Effort, effort, keep_on_stack
 from .llvm_c import llvm
 from .vector_library import wide_features
 
@@ -55,7 +56,9 @@ class Module(NamedTuple):
 @contextmanager
 def optimised(text: str, level: int) -> Iterator[Module]:
     """The module in LLVM IR `text` after LLVM's pipeline of this level."""
-    lib, machine = llvm(), _machine(level)
+    lib, machine, chosen = llvm(), _machine(level), effort(text, level)
+    if chosen.light:
+        text = keep_on_stack(text)
     context = lib.ContextCreate()
     try:
         error = ctypes.c_char_p()
@@ -64,7 +67,7 @@ def optimised(text: str, level: int) -> Iterator[Module]:
         if message or not module:
             raise LoweringError(f"LLVM refused the module: {message}")
         try:
-            _run_pipeline(module, machine, _effort(text, level))
+            _run_pipeline(module, machine, chosen)
             yield Module(module, machine)
         finally:
             lib.DisposeModule(module)
@@ -72,30 +75,7 @@ def optimised(text: str, level: int) -> Iterator[Module]:
         lib.ContextDispose(context)
 
 
-class _Effort(NamedTuple):
-    """What LLVM's pipeline does."""
-
-    level: int
-    vectors: bool
-    unrolling: bool
-
-
-#: Basic blocks of a module, and what is still done with so many. Vectorisers and unrolling make several loops of one,
-#: and some of LLVM's passes take time quadratic in the size of a function: a kernel of 2,000 lines with 400 loops would
-#: take minutes. (The largest benchmark has 200 blocks.)
-_LARGE = ((3000, _Effort(1, False, False)), (1000, _Effort(2, True, False)))
-
-
-def _effort(text: str, level: int) -> _Effort:
-    """What to do with the module in LLVM IR `text`, if `level` is asked for."""
-    blocks = text.count("; preds = ")
-    for more_than, effort in _LARGE:
-        if blocks > more_than and level > effort.level:
-            return effort
-    return _Effort(level, level >= 2, True)
-
-
-def _run_pipeline(module: int, machine: int, effort: _Effort) -> None:
+def _run_pipeline(module: int, machine: int, effort: Effort) -> None:
     lib = llvm()
     tuning = lib.CreatePipelineTuningOptions()
     lib.PTOSetLoopVectorization(tuning, effort.vectors)
@@ -104,7 +84,12 @@ def _run_pipeline(module: int, machine: int, effort: _Effort) -> None:
         lib.PTOSetLoopUnrolling(tuning, False)
         lib.PTOSetLoopInterleaving(tuning, False)
     builder = lib.CreatePassBuilder(machine, tuning)
-    passes = lib.buildPerModuleDefaultPipeline(builder, effort.level)
+    if effort.light:
+        passes = lib.CreateNewModulePassManager()
+        for name in PASSES:
+            getattr(lib, f"module_Add{name}Pass")(passes)
+    else:
+        passes = lib.buildPerModuleDefaultPipeline(builder, effort.level)
     lib.RunNewModulePassManager(passes, module, builder)
     lib.DisposeNewModulePassManger(passes)
     lib.DisposePassBuilder(builder)

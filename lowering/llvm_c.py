@@ -66,6 +66,12 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "CreatePassBuilder": (c_void_p, [c_void_p, c_void_p]),
     "DisposePassBuilder": (None, [c_void_p]),
     "buildPerModuleDefaultPipeline": (c_void_p, [c_void_p, c_int]),
+    "CreateNewModulePassManager": (c_void_p, []),
+    "module_AddAlwaysInlinerPass": (None, [c_void_p]),
+    "module_AddInstCombinePass": (None, [c_void_p]),
+    "module_AddLoopRotatePass": (None, [c_void_p]),
+    "module_AddSROAPass": (None, [c_void_p]),
+    "module_AddSimplifyCFGPass": (None, [c_void_p]),
     "RunNewModulePassManager": (None, [c_void_p, c_void_p, c_void_p]),
     "DisposeNewModulePassManger": (None, [c_void_p]),  # llvmlite's spelling
     "TargetMachineEmitToMemory": (c_void_p, [c_void_p, c_void_p, c_int, _OUT]),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowering.codegen import _LARGE, _effort
+from lowering import cpu
+from lowering.large import LARGE, effort
 from lowering.options import CpuOptions
 from tests.lowering.harness import compiled
 
@@ -34,17 +35,46 @@ def many_loops(count: int) -> str:
 }}"""
 
 
+def slots(count: int) -> str:
+    """y = x + count, where each number on the way is put on the stack, all before any is read, and each is read behind
+    a branch: as derivatives of branches in a row do.
+    """
+    here = [f"%s{k} = memref.alloca() : memref<f64>" for k in range(count)]
+    here += [f"memref.store %x, %s{k}[] : memref<f64>" for k in range(count)]
+    value = "%x"
+    for k in range(count):
+        here += [
+            f"%l{k} = memref.load %s{k}[] : memref<f64>",
+            f"%p{k} = arith.cmpf ogt, %l{k}, %zero : f64",
+            f"%v{k} = scf.if %p{k} -> f64 {{",
+            f"  %a{k} = arith.addf {value}, %one : f64",
+            f"  memref.store %zero, %s{k // 2}[] : memref<f64>",
+            f"  scf.yield %a{k} : f64",
+            "} else {",
+            f"  scf.yield {value} : f64",
+            "}",
+        ]
+        value = f"%v{k}"
+    body = "\n".join(f"  {line}" for line in here)
+    return f"""func.func @f(%x: f64) -> f64 {{
+  %zero = arith.constant 0.0 : f64
+  %one = arith.constant 1.0 : f64
+{body}
+  return {value} : f64
+}}"""
+
+
 def test_large_modules_are_not_unrolled_and_larger_ones_not_vectorised():
-    small, large, larger = (_effort("; preds = " * n, 3) for n in (200, _LARGE[1][0] + 1, _LARGE[0][0] + 1))
-    assert (small.level, small.vectors, small.unrolling) == (3, True, True)
-    assert (large.level, large.vectors, large.unrolling) == (2, True, False)
-    assert (larger.level, larger.vectors, larger.unrolling) == (1, False, False)
-    assert _effort("; preds = " * 10_000, 0).level == 0, "never more than was asked for"
+    small, large, larger = (effort("; preds = " * n, 3) for n in (200, LARGE[1][0] + 1, LARGE[0][0] + 1))
+    assert (small.level, small.vectors, small.unrolling, small.light) == (3, True, True, False)
+    assert (large.level, large.vectors, large.unrolling, large.light) == (2, True, False, False)
+    assert (larger.vectors, larger.unrolling, larger.light) == (False, False, True)
+    assert effort("; preds = " * 10_000, 0).level == 0, "never more than was asked for"
 
 
 def test_a_large_module_computes_the_same():
     x = np.arange(1.0, 12.0)
-    for count in (3, 300):
+    for count in (3, 300, 1200):
         y = np.zeros_like(x)
         compiled(many_loops(count), options=CpuOptions())(y, x)
         expected = np.zeros_like(x)
@@ -52,3 +82,17 @@ def test_a_large_module_computes_the_same():
             s = expected + k * x
             expected = np.where(s > x, s, expected)
         np.testing.assert_allclose(y, expected, rtol=1e-14)
+
+
+def test_numbers_on_the_stack_of_a_large_module_stay_there():
+    assert cpu.optimised_ir(slots(30), "f").count("alloca") == 0
+    found = cpu.optimised_ir(slots(1200), "f")
+    assert found.count("alloca double") == 1200
+    assert found.count(" phi ") < 2 * 1200, "one for each branch, and not one for each number and branch"
+
+
+def test_numbers_on_the_stack_of_a_large_module_are_what_they_were():
+    for count in (30, 1200):
+        f = compiled(slots(count), results=["f64"], options=CpuOptions())
+        assert f(1.0) == 1.0 + count
+        assert f(-1.0) == -1.0

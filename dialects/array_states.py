@@ -6,18 +6,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlir.ir import Block, BlockArgument, IntegerAttr, MemRefType, Operation, Value
+from mlir.ir import Block, BlockArgument, MemRefType, Operation, Value
 
 from .builder import ancestor_in, home, is_memref, operation, operations, walk
 from .objects import Objects, reaches
 from .places import NONE, Place, is_counter, known
+from .rotation import even_number, other_choice
 from .tape import EXACT
 
 #: A loop has to run more often for a copy before it and one behind it to cost less than one in each iteration.
 _FEW = 3
 #: By so many elements an array may be longer than a row was.
 _NEAR = 8
-_EQ = 0
 
 
 @dataclass
@@ -82,13 +82,11 @@ class Turn:
         if choice is None or choice.name != "arith.select":
             return None
         condition, first, second = choice.operands
-        if home(condition) != body or not _is_even(condition, body.arguments[0]):
+        number = even_number(condition)
+        if home(condition) != body or number is None or number != body.arguments[0]:
             return None
-        for use in condition.uses:
-            other = operation(use.owner)
-            if other.name == "arith.select" and list(other.operands) == [condition, second, first]:
-                return Turn([first, second], memref, other.results[0], condition)
-        return None
+        other = other_choice(choice)
+        return None if other is None else Turn([first, second], memref, other, condition)
 
 
 def _is_early(value: Value, body: Block) -> bool:
@@ -98,18 +96,6 @@ def _is_early(value: Value, body: Block) -> bool:
     op = operation(value.owner)
     exact = op.name in EXACT or (op.name == "arith.remui" and bool(known(op.operands[1])))
     return exact and all(_is_early(operand, body) for operand in op.operands)
-
-
-def _is_even(condition: Value, counter: Value) -> bool:
-    """Whether it is counter mod 2 == 0."""
-    compare = None if isinstance(condition, BlockArgument) else operation(condition.owner)
-    if compare is None or compare.name != "arith.cmpi" or known(compare.operands[1]) != 0:
-        return False
-    rest = compare.operands[0]
-    if IntegerAttr(compare.attributes["predicate"]).value != _EQ or isinstance(rest, BlockArgument):
-        return False
-    phase = operation(rest.owner)
-    return phase.name == "arith.remui" and phase.operands[0] == counter and known(phase.operands[1]) == 2
 
 
 @dataclass
@@ -171,7 +157,7 @@ class States:
         if len(recordings) < len(stores) or not all(r.like(recordings[0]) for r in recordings):
             return None
         turn = Turn.of(recordings[0].load.operands[0], recordings[0].counter.owner)
-        if turn is None or not all(_is_named(array, function) for array in turn.arrays):
+        if turn is None or not all(is_named(array, function) for array in turn.arrays):
             return None
         states = States(tape, recordings, reads, turn)
         if not states._pays() or not states._is_alone(objects) or not states._is_sized():
@@ -324,7 +310,7 @@ class States:
         return None if several or first != cover else False
 
 
-def _is_named(array: Value, function: Operation) -> bool:
+def is_named(array: Value, function: Operation) -> bool:
     """Whether it is an argument of the function, or an allocation."""
     if isinstance(array, BlockArgument):
         return home(array) == function.regions[0].blocks[0]

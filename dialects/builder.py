@@ -31,6 +31,8 @@ from mlir.ir import (
     WalkResult,
 )
 
+#: arith.cmpi's codes of the comparisons that the passes build.
+_PREDICATES = {"eq": 0, "sgt": 4}
 _FLOATS = ("f64", "f32", "f16", "bf16")
 #: What additions of cotangents say: no program defines in which order what reaches a value is summed. See order.py.
 ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
@@ -59,6 +61,14 @@ def holds_tangents(type_: Type) -> bool:
 def home(value: Value) -> Block:
     """The block a value belongs to: where its op stands, or the block it is an argument of."""
     return value.owner if isinstance(value, BlockArgument) else operation(value.owner).block
+
+
+def is_zero(value: Value) -> bool:
+    """Whether a value is the constant 0.0."""
+    if isinstance(value, BlockArgument) or operation(value.owner).name != "arith.constant":
+        return False
+    attribute = operation(value.owner).attributes["value"]
+    return isinstance(attribute, FloatAttr) and attribute.value == 0.0
 
 
 def operation(op: Any) -> Operation:
@@ -190,6 +200,11 @@ class Builder:
     def integer(self, name: str, a: Value, b: Value) -> Value:
         return self.value(f"arith.{name}", [a, b], a.type)
 
+    def compare(self, predicate: str, a: Value, b: Value) -> Value:
+        truth = IntegerType.get_signless(1)
+        code = IntegerAttr.get(IntegerType.get_signless(64), _PREDICATES[predicate])
+        return self.value("arith.cmpi", [a, b], truth, {"predicate": code})
+
     # memory --------------------------------------------------------------------------------------------------------
     def alloc(self, type_: Type, sizes: Sequence[Value] = (), attributes: dict[str, Attribute] | None = None) -> Value:
         segments = DenseI32ArrayAttr.get([len(sizes), 0])
@@ -253,6 +268,14 @@ class Builder:
         return made
 
     # structure -----------------------------------------------------------------------------------------------------
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """What is built within runs only on a condition."""
+        choice = self.op("scf.if", [condition], regions=2)
+        with self.at(choice.regions[0].blocks.append()):
+            yield
+            self.op("scf.yield")
+
     def for_loop(self, lower: Value, upper: Value, step: Value, inits: Sequence[Value]) -> Block:
         """An scf.for; returns its body block (arguments: index, then one for each init), to be filled and ended by
         scf.yield.

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlir.ir import Block, BlockArgument, InsertionPoint, Operation, Value
+from mlir.ir import Block, InsertionPoint, Operation, Value
 
 from .accesses import Access
 from .builder import Builder, captured, is_memref, operation, operations, walk
 from .copier import Copier
 from .launches import LAUNCH
 from .objects import Objects
-from .places import CASTS, NONE, Place, known
+from .places import Place, known
 from .plan import pure
 from .reverse_loops import is_innermost
 
@@ -83,26 +83,7 @@ class _Loop:
 
     @property
     def trips(self) -> Place:
-        """How often the loop runs, if that is not negative."""
-        value, offset = self.op.operands[1], 0
-        while not isinstance(value, BlockArgument):
-            op = operation(value.owner)
-            if op.name == "arith.constant":
-                return Place(NONE, offset + (known(value) or 0))
-            if op.name == "arith.maxsi" and known(op.operands[1]) == 0 and (not offset or _is_size(op.operands[0])):
-                value = op.operands[0]
-            elif op.name in ("arith.addi", "arith.subi") and (number := known(op.operands[1])) is not None:
-                offset += number if op.name == "arith.addi" else -number
-                value = op.operands[0]
-            elif op.name in CASTS and "i32" not in str(op.operands[0].type):
-                value = op.operands[0]
-            else:
-                break
-        return Place(value, offset)
-
-
-def _is_size(value: Value) -> bool:
-    return not isinstance(value, BlockArgument) and operation(value.owner).name == "memref.dim"
+        return Place.of_trips(self.op.operands[1])
 
 
 def _distance(first: _Loop, second: _Loop, objects: Objects) -> int | None:

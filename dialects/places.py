@@ -69,6 +69,25 @@ class Place:
             return inner if inner is not None and inner.offset >= 0 else None
         return None
 
+    @staticmethod
+    def of_trips(value: Value) -> Place:
+        """How often a loop up to `value` runs, if that is not negative."""
+        offset = 0
+        while not isinstance(value, BlockArgument):
+            op = operation(value.owner)
+            if op.name == "arith.constant":
+                return Place(NONE, offset + (known(value) or 0))
+            if op.name == "arith.maxsi" and known(op.operands[1]) == 0 and (not offset or _is_size(op.operands[0])):
+                value = op.operands[0]
+            elif op.name in _ADD and (number := known(op.operands[1])) is not None:
+                offset += _ADD[op.name] * number
+                value = op.operands[0]
+            elif op.name in CASTS and "i32" not in str(op.operands[0].type):
+                value = op.operands[0]
+            else:
+                break
+        return Place(value, offset)
+
     def after(self, steps: int) -> Place:
         return Place(self.base, self.offset + steps)
 
@@ -90,6 +109,10 @@ def wraps(select: Operation) -> bool:
         and add.name == "arith.addi"
         and plain in list(add.operands)
     )
+
+
+def _is_size(value: Value) -> bool:
+    return not isinstance(value, BlockArgument) and operation(value.owner).name == "memref.dim"
 
 
 def is_counter(value: Value) -> bool:

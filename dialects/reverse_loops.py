@@ -5,7 +5,8 @@ Takes functions whose derivatives have been made and cleaned; leaves them with
 - loops that count down counting up instead, where their iterations have nothing to do with each other;
 - sums into neighbouring cells in registers: what a stencil reads at i - 1, i and i + 1 its reverse adds to three cells,
   and the next iteration adds to two of these again. The loop carries the sums of the cells that it is not done with:
-  each cell is read once and written once, and no iteration waits for memory that the one before has written.
+  each cell is read once and written once, and no iteration waits for memory that the one before has written. Cells that
+  are known to be zero are not read (see emptied).
 
 Sums of a cell that an iteration adds to several times may be added up in another order than the loop that counted down
 would have.
@@ -14,12 +15,14 @@ would have.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
 
-from mlir.ir import BlockArgument, IndexType, InsertionPoint, IntegerAttr, IntegerType, Operation, Value
+from mlir.ir import BlockArgument, IndexType, InsertionPoint, IntegerType, MemRefType, Operation, Value
 
 from .accesses import Access
 from .builder import Builder, home, is_memref, operation, operations, walk
 from .copier import Copier, add_block
+from .emptied import Emptied
 from .launches import LAUNCH
 from .objects import Objects, apart
 from .places import Place, is_counter, wraps
@@ -27,7 +30,6 @@ from .plan import pure
 
 #: So many cells a loop may carry the sums of.
 _MOST = 6
-_SGT = 4
 _PARALLEL = frozenset({LAUNCH, "scf.parallel", "scf.forall"})
 
 
@@ -84,6 +86,14 @@ class _Sums:
     first: Access
     updates: list[tuple[Value, int]] = field(default_factory=list)
     ops: set[Operation] = field(default_factory=set)
+    #: If it is known which of the cells are zero before.
+    emptied: Emptied | None = None
+
+    @property
+    def pays(self) -> bool:
+        """Whether there are cells to carry, or such as need not be read."""
+        low, high = self.span
+        return high - low <= _MOST and (low < high or self.emptied is not None)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -103,7 +113,12 @@ class _Loop:
         rows: dict[tuple[object, ...], list[Access]] = {}
         for access in self.accesses:
             rows.setdefault(access.line, []).append(access)
-        sums = [s for row in rows.values() if (s := self._sums(row)) is not None]
+        found = [s for row in rows.values() if (s := self._sums(row)) is not None]
+        for s in found:
+            s.emptied = self._emptied(s)
+        sums = [s for s in found if s.pays]
+        for s in sums:
+            self._leave_zeros(s)
         rest = [a for a in self.accesses if not any(a.op in s.ops for s in sums)]
         upwards = not self.loop.results and all(self._free(a, b) for a in rest for b in rest)
         if upwards:
@@ -160,11 +175,22 @@ class _Loop:
                 return None
             found.updates.append((added, load.offset))
             found.ops |= {load.op, operation(store.op.operands[0].owner), store.op}
-        low, high = found.span
-        if low == high or high - low > _MOST:
-            return None
         others = (a for a in self.accesses if a.op not in found.ops)
         return found if all(self._apart(row[0], other) for other in others) else None
+
+    def _emptied(self, sums: _Sums) -> Emptied | None:
+        low, high = sums.span
+        for access in self.accesses:
+            if access.op.name == "memref.store" and low <= access.offset <= high:
+                found = Emptied.of(self.loop, access, sums.first.memref, self.objects)
+                if found is not None:
+                    return found
+        return None
+
+    def _leave_zeros(self, sums: _Sums) -> None:
+        if sums.emptied is not None:
+            self.accesses = [a for a in self.accesses if a.op != sums.emptied.store]
+            sums.emptied.settle()
 
     def _apart(self, one: Access, other: Access) -> bool:
         if one.memref == other.memref:
@@ -188,8 +214,7 @@ class _Loop:
         """Rebuild the loop, for trip counts that are not zero, with what is not done with carried."""
         b = Builder(InsertionPoint(self.loop), self.loop.location)
         trips, zero = self.loop.operands[1], self.loop.operands[0]
-        predicate = {"predicate": IntegerAttr.get(IntegerType.get_signless(64), _SGT)}
-        some = b.value("arith.cmpi", [trips, zero], IntegerType.get_signless(1), predicate)
+        some = b.compare("sgt", trips, zero)
         inits = list(self.loop.operands)[3:]
         choice = b.op("scf.if", [some], [r.type for r in self.loop.results], regions=2)
         with b.at(add_block(choice.regions[0], [], b.loc)):
@@ -204,7 +229,7 @@ class _Loop:
         trips, zero, one = self.loop.operands[1], b.index(0), b.index(1)
         pipes = [_Pipe(s, 1 if upwards else -1) for s in sums]
         first = zero if upwards else b.integer("subi", trips, one)
-        begun = [b.load(p.memref, p.at(b, first, k)) for p in pipes for k in p.pending]
+        begun = [p.begin(b, first, k) for p in pipes for k in p.pending]
         body = b.for_loop(zero, trips, one, [*inits, *begun])
         arguments = list(body.arguments)
         copier = _Clone(b)
@@ -225,7 +250,7 @@ class _Loop:
         behind, at = (trips if upwards else b.integer("subi", zero, one)), len(inits)
         for p in pipes:
             for k in p.pending:
-                b.store(results[at], p.memref, p.at(b, behind, k))
+                p.end(b, behind, k, results[at])
                 at += 1
         return results[: len(inits)]
 
@@ -240,6 +265,8 @@ class _Pipe:
         ahead = [sign * offset for _, offset in sums.updates]
         self.low, self.high = min(ahead), max(ahead)
         self.pending = range(self.low, self.high)
+        #: From here on, and up to as far behind the loop, cells are zero before.
+        self.zeros = self.high + 1 if sums.emptied is None else sign * sums.emptied.offset
 
     def at(self, b: Builder, counter: Value, k: int) -> list[Value]:
         index = b.integer("addi", counter, b.index(self.sign * k)) if k else counter
@@ -247,17 +274,29 @@ class _Pipe:
         indices.insert(self.sums.first.axis, index)
         return indices
 
+    def begin(self, b: Builder, first: Value, k: int) -> Value:
+        """What cell k is before the first iteration, as far as it is added to in the loop."""
+        if k >= self.zeros:
+            return b.zero(MemRefType(self.memref.type).element_type)
+        return b.load(self.memref, self.at(b, first, k))
+
+    def end(self, b: Builder, behind: Value, k: int, found: Value) -> None:
+        """Store what was found for cell k behind the last iteration: one that has not been read yet is read now."""
+        at = self.at(b, behind, k)
+        b.store(b.add(b.load(self.memref, at), found) if k >= self.zeros else found, self.memref, at)
+
     def step(self, b: Builder, counter: Value, copier: Copier, carried: list[Value]) -> list[Value]:
         """One iteration: takes in the next cell, adds, and lets the last one go. The cell that is taken in comes first,
         so that what is carried is used only after what takes its place is there.
         """
         cells = dict(zip(self.pending, carried, strict=True))
         for k in range(self.high, self.low - 1, -1):
-            cell = b.load(self.memref, self.at(b, counter, k)) if k == self.high else cells[k]
-            for added, offset in self.sums.updates:
-                if self.sign * offset == k:
-                    cell = b.add(cell, copier.value(added))
-            cells[k] = cell
+            parts = [copier.value(added) for added, offset in self.sums.updates if self.sign * offset == k]
+            if k < self.high:
+                parts.insert(0, cells[k])
+            elif k < self.zeros:
+                parts.insert(0, b.load(self.memref, self.at(b, counter, k)))
+            cells[k] = reduce(b.add, parts)
         b.store(cells[self.low], self.memref, self.at(b, counter, self.low))
         return [cells[k + 1] for k in self.pending]
 

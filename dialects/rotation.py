@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mlir.ir import Block, BlockArgument, IntegerAttr, IntegerType, Value
+from mlir.ir import Block, BlockArgument, IntegerAttr, IntegerType, Operation, Value
 
-from .builder import Builder, is_memref, operations
+from .builder import Builder, is_memref, operation, operations
+from .places import known
 
 #: Longer cycles are left alone: they would make long chains of choices.
 _LONGEST = 4
+_EQ = 0
 
 
 def cycles(body: Block) -> dict[int, list[int]]:
@@ -64,3 +66,25 @@ class Rotation:
         equal = {"predicate": IntegerAttr.get(IntegerType.get_signless(64), 0)}
         truth = IntegerType.get_signless(1)
         return [b.value("arith.cmpi", [phase, b.index(k)], truth, equal) for k in range(length - 1)]
+
+
+def even_number(condition: Value) -> Value | None:
+    """The number of which a condition says whether it is even; of two arrays, each is chosen by that."""
+    compare = None if isinstance(condition, BlockArgument) else operation(condition.owner)
+    if compare is None or compare.name != "arith.cmpi" or known(compare.operands[1]) != 0:
+        return None
+    rest = compare.operands[0]
+    if IntegerAttr(compare.attributes["predicate"]).value != _EQ or isinstance(rest, BlockArgument):
+        return None
+    phase = operation(rest.owner)
+    return phase.operands[0] if phase.name == "arith.remui" and known(phase.operands[1]) == 2 else None
+
+
+def other_choice(choice: Operation) -> Value | None:
+    """What an op that chooses one of two arrays leaves, where that is chosen too."""
+    condition, first, second = choice.operands
+    for use in condition.uses:
+        other = operation(use.owner)
+        if other.name == "arith.select" and list(other.operands) == [condition, second, first]:
+            return other.results[0]
+    return None

@@ -14,19 +14,16 @@ Behind the loop the arrays get what they hold then, if anybody may look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
-from mlir.ir import BlockArgument, InsertionPoint, IntegerAttr, IntegerType, MemRefType, Operation, ShapedType, Value
+from mlir.ir import BlockArgument, InsertionPoint, MemRefType, Operation, ShapedType, Value
 
 from .array_states import States, size_of
 from .builder import Builder, home, operation, walk
-from .copier import add_block, attributes_of
+from .copier import attributes_of
 from .launches import LAUNCH
 from .objects import Objects
 from .tape import TAPED
-
-_EQ, _SGT = 0, 4
 
 
 def write_in_tape(function: Operation) -> None:
@@ -153,10 +150,10 @@ class _Rows:
         first, second = self.turn.arrays  # (a choice of our own, since the other may come later)
         new = b.value("arith.select", [condition, second, first], new.type)
         hole = self._hole(new)
-        with _when(b, _compare(b, _SGT, states.counter, b.index(0))):
+        with b.when(b.compare("sgt", states.counter, b.index(0))):
             before = b.integer("subi", states.counter, b.index(1))
             self._copy(new, lambda at: self._put(self._get(before, at), following, at), hole)
-        with _when(b, _compare(b, _EQ, states.counter, b.index(0))):
+        with b.when(b.compare("eq", states.counter, b.index(0))):
             self._copy(new, lambda at: self._put(b.load(new, at), following, at), hole)
 
     def _hole(self, new: Value) -> list[tuple[Value, Value]]:
@@ -207,29 +204,15 @@ class _Rows:
             self._take_row(trips, self.turn.arrays[0])
             return
         first, second = self.turn.arrays
-        even = _compare(b, _EQ, b.integer("remui", trips, b.index(2)), b.index(0))
+        even = b.compare("eq", b.integer("remui", trips, b.index(2)), b.index(0))
         last = b.value("arith.select", [even, first, second], first.type)
         other = b.value("arith.select", [even, second, first], first.type)
         self._take_row(trips, last)
-        with _when(b, _compare(b, _SGT, trips, b.index(0))):
+        with b.when(b.compare("sgt", trips, b.index(0))):
             self._take_row(b.integer("subi", trips, b.index(1)), other)
 
     def _take_row(self, row: Value, array: Value) -> None:
         self._copy(array, lambda at: self.b.store(self._get(row, at), array, at))
-
-
-def _compare(b: Builder, predicate: int, one: Value, other: Value) -> Value:
-    code = {"predicate": IntegerAttr.get(IntegerType.get_signless(64), predicate)}
-    return b.value("arith.cmpi", [one, other], IntegerType.get_signless(1), code)
-
-
-@contextmanager
-def _when(b: Builder, condition: Value) -> Iterator[None]:
-    """What is built within runs only on a condition."""
-    choice = b.op("scf.if", [condition], regions=2)
-    with b.at(add_block(choice.regions[0], [], b.loc)):
-        yield
-        b.op("scf.yield")
 
 
 def _more(b: Builder, size: Value | int, steps: int) -> Value | int:

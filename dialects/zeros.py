@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 from itertools import pairwise
 
-from mlir.ir import BlockArgument, FloatAttr, InsertionPoint, MemRefType, Operation, ShapedType, Value
+from mlir.ir import BlockArgument, InsertionPoint, MemRefType, Operation, ShapedType, Value
 
-from .builder import Builder, ancestor_in, operation, operations, walk
+from .builder import Builder, ancestor_in, is_zero, operation, operations, walk
 from .launches import LAUNCH
 from .places import NONE, Place
 from .reverse_loops import added_by
@@ -63,7 +63,7 @@ class _Step:
     @property
     def zeroes(self) -> bool:
         """Whether it reads cells, if anything, and leaves zero in them."""
-        return self.writes and _is_zero(self.stores[0].operands[0])
+        return self.writes and is_zero(self.stores[0].operands[0])
 
     def misses(self, other: _Step) -> bool:
         """Whether what `other` reads is none of the cells of this one."""
@@ -188,10 +188,3 @@ def _erase(step: _Step) -> None:
     step.stores.pop().erase()
     if step.trips is not None and not step.op.results and len(operations(step.op.regions[0].blocks[0])) == 1:
         step.op.erase()
-
-
-def _is_zero(value: Value) -> bool:
-    if isinstance(value, BlockArgument) or operation(value.owner).name != "arith.constant":
-        return False
-    attribute = operation(value.owner).attributes["value"]
-    return isinstance(attribute, FloatAttr) and attribute.value == 0.0

@@ -15,8 +15,8 @@ from mlir._mlir_libs._mlirDialectsLLVM import translate_module_to_llvmir
 from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTable, WalkResult
 from mlir.passmanager import PassManager
 
+from . import addresses, grid, sine_cosine, vector_library, vector_math
 from . import entry as entries
-from . import grid, sine_cosine, vector_library, vector_math
 from .atomics import add_functions, outline_atomics
 from .booleans import store_as_bytes
 from .copies import copy_in_loops
@@ -115,7 +115,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     ir = translate_module_to_llvmir(module.operation)
     if not ir:
         raise LoweringError("MLIR could not write the module as LLVM IR")
-    finished = _finish(ir + versions, entry, signature, options)
+    finished = _finish(addresses.signed(ir) + versions, entry, signature, options)
     if pairs:
         finished = sine_cosine.DECLARED.sub("", finished) + sine_cosine.definitions(lanes)
     return finished

@@ -27,6 +27,7 @@ from mlir.ir import (
 )
 from mlir.passmanager import PassManager
 
+from ..addresses import signed_module
 from ..booleans import store_as_bytes
 from ..errors import LoweringError, position
 from ..expand import expand
@@ -278,6 +279,7 @@ def ptx(module: Module, kernels: dict[str, Kernel], options: DeviceOptions, alik
     ]
     _run(module, f"gpu.module({','.join(lowering)})")
     _check_lowered(module)
+    module = signed_module(module)
     (container,) = [op for op in operations(module.body) if op.name == "gpu.module"]
     _tidy(container, kernels, options, alike)
     if options.line_info:

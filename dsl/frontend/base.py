@@ -41,6 +41,9 @@ class EmitterBase:
         self.parameter_objects: dict[int, types.StructType] = {}
         self.outer_objects: set[int] = set()  # those that were there before this body: the caller's
         self.caller: EmitterBase | None = None  # where this body is inlined
+        self.outer: EmitterBase | None = None  # of a function in a kernel: where the variables around it are
+        self.closure: object = None  # that function
+        self.closures: dict[int, list] = {}  # by the node that makes it: each function in this one
 
     # --- parts that other files fill in
 
@@ -55,6 +58,13 @@ class EmitterBase:
 
     def new_object(self, cls: type, fields: Sequence[Value]) -> ObjectValue:
         raise NotImplementedError
+
+    def read(self, name: str) -> Value:
+        raise NotImplementedError
+
+    def is_variable(self, name: str) -> bool:
+        """Whether a name is a variable here, or of a function around this one; else it is a global or a builtin."""
+        return name in self.locals or (self.outer is not None and self.outer.is_variable(name))
 
     # --- values
 

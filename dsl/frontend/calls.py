@@ -16,8 +16,10 @@ from ..grids import host_of
 from ..syntax import nodes
 from . import arrays, casts, constants, derivatives, foreign, mathlib, parallel, scalars
 from .apart import keep_given_apart
+from .closures import Closure
+from .comprehensions import Comprehensions
 from .derivatives import AnnotatedValue
-from .launches import Launched, Launches
+from .launches import Launched
 from .scalars import describe
 from .scope import ObjectValue, StructValue
 from .structs import spelling
@@ -50,7 +52,7 @@ _REFUSED: dict[object, str] = {
 }
 
 
-class Calls(Launches):
+class Calls(Comprehensions):
     """The part of the emitter for calls."""
 
     def _call(self, node: nodes.Call) -> Value:
@@ -73,6 +75,11 @@ class Calls(Launches):
             launched = self.launched(node.args[1])
             if launched is not None:
                 return self._of_grid(callee.const, launched, node)
+        if len(node.args) == 1 and isinstance(node.args[0], nodes.GeneratorExp) and not node.keywords:
+            with self.b.at(node.args[0].loc):
+                made = self.over_generator(callee.const, node.args[0])
+            if made is not None:
+                return made
         args, kwargs = self._arguments(node)
         return self.call_function(callee.const, args, kwargs)
 
@@ -95,8 +102,13 @@ class Calls(Launches):
 
     def _arguments(self, node: nodes.Call) -> tuple[list[Value], dict[str, Value]]:
         nodes_ = [*node.args, *(k.value for k in node.keywords)]
-        values = [self.settled(self.evaluate(arg), *nodes_[number + 1 :]) for number, arg in enumerate(nodes_)]
-        count = len(node.args)
+        values: list[Value] = []
+        for number, arg in enumerate(nodes_):
+            if isinstance(arg, nodes.Starred):
+                values += self.spread([arg])
+            else:
+                values.append(self.settled(self.evaluate(arg), *nodes_[number + 1 :]))
+        count = len(values) - len(node.keywords)
         return values[:count], {k.arg: value for k, value in zip(node.keywords, values[count:])}
 
     # --- methods
@@ -157,6 +169,9 @@ class Calls(Launches):
             and isinstance(args[0].type, types.Scalar)
         ):
             return casts.convert(self.b, args[0], function)
+        if isinstance(function, Closure):
+            given, named = [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
+            return self.unless_failed(lambda: self.call_closure(function, given, named))
         own = _OWN.get(function) if _hashable(function) else None
         if own is not None:
             return own(self, args, kwargs)
@@ -296,11 +311,14 @@ class Calls(Launches):
         objects = [o.number for v in values for o in self.objects_in(v)]
         arg_types = tuple(self.type_of(v) for v in values)
         function = None
-        if len(set(objects)) == len(objects):
+        closures = any(map(self.closures_in, values))
+        if len(set(objects)) == len(objects) and not closures:
             function = self.unit.specialise(kernel, arg_types, self.b.loc, self.b.device)
         if function is None:
             if kernel.rules:
-                raise self.b.error(f"{kernel.name}, which has rules, gets one struct twice", "give it a copy")
+                what = "a function made inside a kernel" if closures else "one struct twice"
+                hint = "define it outside" if closures else "give it a copy"
+                raise self.b.error(f"{kernel.name}, which has rules, gets {what}", hint)
             return self.inline(kernel, values)
         results = self._called(function, values, arg_types)
         value = self.rebuild(function.result_type, results)
@@ -338,17 +356,20 @@ class Calls(Launches):
 
     def inline(self, kernel: Any, values: list[Value]) -> Value:
         """Emit the body of a kernel in place of a call; it works on the caller's objects themselves."""
-        raised = self.b.raises
         with self.unit.calling(kernel):
-            inner = self.unit.emitter(kernel, self.b)
-            inner.parameter_objects = self.parameter_objects
-            inner.caller = self
-            inner.state.vars = {name: slot for name, slot in self.state.vars.items() if name.startswith("#")}
-            inner.state.frozen = set(self.state.frozen)
-            outer = self.b.boundscheck
-            self.b.boundscheck = self.unit.boundscheck(kernel)
-            value = inner.run(values)
-            self.b.boundscheck = outer
+            return self.run_inline(self.unit.emitter(kernel, self.b), values)
+
+    def run_inline(self, inner: Any, values: list[Value]) -> Value:
+        """What another body returns that is emitted here."""
+        raised = self.b.raises
+        inner.parameter_objects = self.parameter_objects
+        inner.caller = self
+        inner.state.vars = {name: slot for name, slot in self.state.vars.items() if name.startswith("#")}
+        inner.state.frozen = set(self.state.frozen)
+        outer = self.b.boundscheck
+        self.b.boundscheck = self.unit.boundscheck(inner.kernel)
+        value = inner.run(values)
+        self.b.boundscheck = outer
         self.state.vars.update((name, slot) for name, slot in inner.state.vars.items() if name.startswith("#"))
         self.state.frozen |= inner.state.frozen
         self.b.must_leave = self.b.must_leave or self.b.raises > raised

@@ -24,6 +24,7 @@ from ..request import BATCHES, MIXED, SHADOWED, activity, is_continuous, result_
 from ..written import written_arguments
 from . import scalars
 from .apart import keep_apart, keep_given_apart
+from .closures import Closures
 from .memory import may_overlap, same_view
 from .scope import StructValue
 from .structs import Structs
@@ -78,7 +79,7 @@ def refuse_annotations(b: Builder, emitter: Structs, value: Value) -> None:
         refuse_annotations(b, emitter, part)
 
 
-class Derivatives(Structs):
+class Derivatives(Closures):
     """The part of the emitter for annotations and derivatives."""
 
     #: Whether what is emitted is a user's rule, which may return an annotation.
@@ -109,6 +110,8 @@ class Derivatives(Structs):
         if cls in MIXED:
             raise self._activity(f"{cls.__name__} is for calls from Python", "write Active(x) or Duplicated(x, dx)")
         forced = {name: value.force(self.b) for name, value in given.items()}
+        for value in forced.values():
+            self.refuse_closure(value, "is not an argument of a derivative")
         shadows: tuple[Value, ...] = (forced["dval"],) if cls in SHADOWED else ()
         if cls in BATCHES:
             if not isinstance(forced["dval"], TupleValue):

@@ -12,7 +12,7 @@ from ..syntax import nodes
 from ..syntax.loc import Loc
 from . import creation
 from .calls import Calls
-from .liveness import NOTHING, Liveness, assigned_names
+from .liveness import NOTHING, Liveness
 from .lowered import Writeback
 from .scope import RETURNED, Conflict, ObjectValue, StructValue
 from .statements import scalar_annotation
@@ -27,7 +27,7 @@ class Emitter(Calls):
 
     def __init__(self, unit: Unit, kernel: object, tree: nodes.FunctionDef, liveness: Liveness, b: Builder) -> None:
         super().__init__(unit, kernel, tree, liveness, b)
-        self.locals = assigned_names(tree.body) | frozenset(p.name for p in tree.params)
+        self.locals = liveness.assigned(tree.body) | frozenset(p.name for p in tree.params)
 
     def own_parameters(self, values: Sequence[Value]) -> None:
         """Note which objects are the caller's: of those the fields keep their types and changes are written back."""

@@ -80,6 +80,8 @@ class Expressions(EmitterBase):
     def read(self, name: str) -> Value:
         """The value of a name: a variable of the function, or else a compile-time constant around it."""
         if name not in self.locals:
+            if self.outer is not None:
+                return self.outer.read(name)
             return literal(self.b, self.unit.resolve(self.kernel, name, self.b.loc))
         value = self.state.vars.get(name)
         if value is None:
@@ -135,7 +137,7 @@ class Expressions(EmitterBase):
         while isinstance(function, nodes.Attribute):
             path.append(function.attr)
             function = function.value
-        if not isinstance(function, nodes.Name) or function.id in self.locals:
+        if not isinstance(function, nodes.Name) or self.is_variable(function.id):
             return False
         try:
             found = self.unit.resolve(self.kernel, function.id, self.b.loc)
@@ -176,6 +178,11 @@ class Expressions(EmitterBase):
         if _is_array(operand):
             return elementwise.unary(self.b, node.op, operand)
         return scalars.unary(self.b, node.op, self._plain(operand))
+
+    def _namedexpr(self, node: nodes.NamedExpr) -> Value:
+        value = self.forced(node.value)
+        self.state.set(node.target.id, value, node.target.loc)
+        return value
 
     # --- what short-circuits
 
@@ -218,12 +225,14 @@ class Expressions(EmitterBase):
                 values.append(emit())
             states.append(self.state)
         self.state = before
-        if all(isinstance(v.type, types.Scalar) for v in values) and all(_is_cheap(r.blocks[0]) for r in op.regions):
+        bound = frozenset(n for s in states for n, v in s.vars.items() if before.vars.get(n) is not v)  # by `:=`
+        scalar = all(isinstance(v.type, types.Scalar) for v in values)
+        if scalar and not bound and all(_is_cheap(r.blocks[0]) for r in op.regions):
             return self._select(op, values[0], values[1])
         name = _VALUE
         for state, value in zip(states, values):
             state.set(name, value, self.b.loc)
-        self.close_branch(op, states[0], states[1], frozenset(before.vars) | {name})
+        self.close_branch(op, states[0], states[1], frozenset(before.vars) | bound | {name})
         result = self.state.vars[name]
         self.state.drop(name)
         if isinstance(result, Conflict):
@@ -347,19 +356,48 @@ class Expressions(EmitterBase):
     # --- tuples, lists, subscripts
 
     def _tuple(self, node: nodes.Tuple) -> Value:
-        return TupleValue(tuple(self.forced(e) for e in node.elts))
+        return TupleValue(tuple(self.spread(node.elts)))
+
+    def spread(self, nodes_: Sequence[nodes.Expression]) -> list[Value]:
+        """The values of expressions; of one with `*` its elements."""
+        found: list[Value] = []
+        for node in nodes_:
+            if isinstance(node, nodes.Starred):
+                found += self.taken_apart(self.elements(node.value), node)
+            else:
+                found.append(self.forced(node))
+        return found
+
+    def taken_apart(self, value: Value, node: nodes.Starred) -> Sequence[Value]:
+        """The elements of a tuple, for `*`."""
+        parts = self.parts(value)
+        if parts is None or not self._is_sequence(value):
+            with self.b.at(node.loc):
+                hint = "a tuple, whose length is known; join arrays with np.concatenate"
+                raise self.b.error(f"`*` unpacks {self.type_of(value)}, not a tuple", hint)
+        return parts
+
+    def _starred(self, node: nodes.Starred) -> Value:
+        raise self.b.error("`*` unpacks into a call, a tuple or a list", cls=errors.UnsupportedSyntax)
+
+    def _joinedstr(self, node: nodes.JoinedStr) -> Value:
+        raise self.b.error(
+            "an f-string is not a value in kernels",
+            "it may be the message of an assert or a raise",
+            errors.UnsupportedSyntax,
+        )
 
     def elements(self, node: nodes.Expression) -> Value:
         """A list literal as the tuple of its elements, where it is taken apart at once; anything else as it is."""
         if isinstance(node, nodes.List):
-            return TupleValue(tuple(self.forced(e) for e in node.elts))
+            return TupleValue(tuple(self.spread(node.elts)))
         return self.forced(node)
 
     def _list(self, node: nodes.List) -> Value:
         return arrays.from_elements(self.b, self._nested(node))
 
     def _nested(self, node: nodes.List) -> list[Any]:
-        return [self._nested(e) if isinstance(e, nodes.List) else self.forced(e) for e in node.elts]
+        return [v for e in node.elts for v in ([self._nested(e)] if isinstance(e, nodes.List) else self.spread([e]))]
 
     def _slice(self, node: nodes.Slice) -> Value:
         raise self.b.error("a slice is only an index", cls=errors.UnsupportedSyntax)

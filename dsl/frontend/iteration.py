@@ -74,7 +74,8 @@ class Iterations(Statements):
                     if node.keywords and function is not enumerate:
                         raise self.b.error(f"{function.__name__} takes no keyword arguments here")
                     return make(node)
-            return self._over(self.elements(node))
+            value = self.elements(node)
+            return value.const if isinstance(value.const, Iteration) else self._over(value)
 
     def _over(self, value: Value) -> Iteration:
         parts = self.parts(value)

@@ -125,6 +125,8 @@ class Launches(Derivatives):
             kernel.keyword_only,
             kernel.positional_only,
         )
+        for value in values:
+            self.refuse_closure(value, "is not given to a grid")
         arg_types = tuple(self.type_of(v) for v in values)
         function = self.unit.specialise(kernel, arg_types, b.loc, True)
         self._refuse_results(kernel, function)

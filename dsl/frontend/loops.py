@@ -17,7 +17,7 @@ from .. import types
 from ..syntax import nodes
 from ..syntax.loc import Loc
 from .iteration import Iteration
-from .liveness import Names, assigned_names, bound_names, has_break, has_return
+from .liveness import Names, bound_names, has_break, has_return
 from .parallel_loops import ParallelLoops
 from .scope import BREAK, CONTINUE, ERROR, RETURN, RETURNED, Conflict, ObjectValue, State, StructValue, join, join_types
 from .values import TupleValue, Value
@@ -80,7 +80,7 @@ class Loops(ParallelLoops):
             self.block(node.body, self.live.next_iteration[node])
 
         form, exits = self._guess(node.body)
-        assigned = assigned_names(node.body) | bound_names(node.target)
+        assigned = self.live.assigned(node.body) | bound_names(node.target)
         self._settle(
             node, assigned, Plan(form, exits), lambda p, before: self._attempt_counted(node, p, before, iteration, body)
         )
@@ -88,7 +88,10 @@ class Loops(ParallelLoops):
     def _while(self, node: nodes.While) -> None:
         _, exits = self._guess(node.body)
         self._settle(
-            node, assigned_names(node.body), Plan(WHILE, exits), lambda p, before: self._attempt_while(node, p, before)
+            node,
+            self.live.assigned(node.body),
+            Plan(WHILE, exits),
+            lambda p, before: self._attempt_while(node, p, before),
         )
 
     @staticmethod

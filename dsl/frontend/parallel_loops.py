@@ -19,7 +19,7 @@ from .. import errors, types
 from ..syntax import nodes
 from . import casts, mathlib
 from .iteration import Iteration, Iterations
-from .liveness import assigned_names, bound_names, has_break, has_return, statements
+from .liveness import bound_names, has_break, has_return, statements
 from .scope import CONTINUE, join_types
 from .values import Value, constant
 
@@ -61,7 +61,7 @@ class ParallelLoops(Iterations):
             del self.unit.pending[pending:]
             self._drop_from(start)
         self.state = before
-        for name in assigned_names(node.body) | bound_names(node.target):
+        for name in self.live.assigned(node.body) | bound_names(node.target):
             if name not in reductions:
                 self.state.drop(name)
         for (name, type_), result in zip(kinds.items(), op.results):
@@ -153,7 +153,7 @@ class ParallelLoops(Iterations):
 
     def _reductions(self, node: nodes.For) -> dict[str, Reduction]:
         """The variables that are reduced; one that goes to the next iteration in another way is refused."""
-        assigned = assigned_names(node.body) | bound_names(node.target)
+        assigned = self.live.assigned(node.body) | bound_names(node.target)
         head = self.live.next_iteration[node] - bound_names(node.target)
         found: dict[str, Reduction] = {}
         for name in sorted(assigned & head):
@@ -171,7 +171,10 @@ class ParallelLoops(Iterations):
     def _reduction(self, name: str, body: Sequence[nodes.Statement]) -> Reduction | None:
         """What a variable is reduced by, if that is all that a loop's body does with it."""
         found: set[Reduction] = set()
-        mentions = sum(_mentions(name, stmt) for stmt in body)
+        if name in self.live.held:
+            return None
+        readers = {name, *(function for function, captured in self.live.captured.items() if name in captured)}
+        mentions = sum(_mentions(readers, stmt) for stmt in body)
         for stmt in statements(body):
             made = self._update(name, stmt)
             if made is not None:
@@ -213,8 +216,8 @@ def _is(name: str, node: nodes.Expression) -> bool:
     return isinstance(node, nodes.Name) and node.id == name
 
 
-def _mentions(name: str, node: nodes.Node) -> int:
-    return sum(isinstance(n, nodes.Name) and n.id == name for n in nodes.walk(node))
+def _mentions(names: set[str], node: nodes.Node) -> int:
+    return sum(isinstance(n, nodes.Name) and n.id in names for n in nodes.walk(node))
 
 
 def _hashable(value: Any) -> bool:

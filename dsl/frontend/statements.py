@@ -135,8 +135,12 @@ class Statements(Expressions):
 
     def _return(self, node: nodes.Return) -> None:
         value = constant(None) if node.value is None else self.forced(node.value)
+        self.refuse_closure(value, "cannot be returned")
         self.state.set(RETURNED, self.snapshot(value), node.loc)
         self.state.leave(RETURN)
+
+    def refuse_closure(self, value: Value, what: str) -> None:
+        raise NotImplementedError
 
     def snapshot(self, value: Value) -> Value:
         """What a return keeps of a value: of an object of this function what its fields hold, of the caller's the
@@ -181,12 +185,27 @@ class Statements(Expressions):
 
         self.checked(emit, live_out)
 
+    def _raise(self, node: nodes.Raise) -> None:
+        """`raise Class(message)`: the function is left, as by an assertion that fails."""
+        exc = self.evaluate(node.exc.func if isinstance(node.exc, nodes.Call) else node.exc).const
+        if not (isinstance(exc, type) and issubclass(exc, Exception) and is_raised(exc)):
+            hint = "raise one of Python's own exceptions, for example ValueError"
+            raise self.b.error("this cannot be raised in a kernel", hint, errors.UnsupportedSyntax)
+        given = node.exc.args if isinstance(node.exc, nodes.Call) else []
+        if len(given) > 1 or (isinstance(node.exc, nodes.Call) and node.exc.keywords):
+            raise self.b.error(f"{exc.__name__} takes one message in a kernel", "write one string")
+        message = self._message(given[0]) if given else ""
+        self.b.store_error(self.b.i64(self.b.shared.record(exc.__name__, message, node.loc)))
+        self.state.leave(ERROR)
+
     def _message(self, node: nodes.Expression) -> str:
+        if isinstance(node, nodes.JoinedStr):
+            return node.text
         value = self.evaluate(node)
         if isinstance(value.const, (str, int, float)):
             return str(value.const)
         with self.b.at(node.loc):
-            raise self.b.error("the message of an assert must be known when compiling", "use a plain string")
+            raise self.b.error("the message of an error must be known when compiling", "use a plain string")
 
     # --- what does nothing, or only evaluates
 
@@ -224,7 +243,7 @@ class Statements(Expressions):
             if isinstance(target, nodes.Name):
                 self.state.set(target.id, value, target.loc)
             elif isinstance(target, (nodes.Tuple, nodes.List)):
-                for element, part in zip(target.elts, self._unpacked(value, len(target.elts))):
+                for element, part in zip(*self._paired(target.elts, value)):
                     self.assign(element, part)
             elif isinstance(target, nodes.Subscript):
                 owner = self.forced(target.value)
@@ -246,6 +265,26 @@ class Statements(Expressions):
             raise self.b.error(
                 f"the elements of {self.type_of(owner)} cannot be assigned to", "only those of arrays can"
             )
+
+    def _paired(
+        self, targets: Sequence[nodes.Expression], value: Value
+    ) -> tuple[Sequence[nodes.Expression], Sequence[Value]]:
+        """Targets with their values; that with a `*` gets a tuple of all that the others leave."""
+        star = next((i for i, t in enumerate(targets) if isinstance(t, nodes.Starred)), None)
+        if star is None:
+            return targets, self._unpacked(value, len(targets))
+        starred = targets[star]
+        assert isinstance(starred, nodes.Starred)
+        parts = self.taken_apart(value, starred)
+        behind = len(targets) - star - 1
+        if len(parts) < star + behind:
+            raise self.b.error(
+                f"{len(parts)} values cannot be unpacked into {star + behind} variables and more",
+                cls=errors.KernelValueError,
+            )
+        end = len(parts) - behind
+        values = [*parts[:star], TupleValue(tuple(parts[star:end])), *parts[end:]]
+        return [t.value if isinstance(t, nodes.Starred) else t for t in targets], values
 
     def _unpacked(self, value: Value, count: int) -> Sequence[Value]:
         """The values that `a, b = value` gives to a and b."""
@@ -339,6 +378,14 @@ class Statements(Expressions):
                 f"{value.type} does not become {scalar} without loss", f"convert it yourself: {scalar}(...)"
             )
         return casts.convert(self.b, value, scalar)
+
+
+def is_raised(exc: type) -> bool:
+    """Whether compiled code can raise an exception: it names it, and finds it again by that name."""
+    try:
+        return errors.python_exception(exc.__name__) is exc
+    except AttributeError:
+        return False
 
 
 def scalar_annotation(annotation: object) -> types.Scalar | None:

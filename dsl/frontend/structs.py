@@ -96,6 +96,7 @@ class Structs(Loops):
 
     def store_attribute(self, owner: Value, name: str, value: Value) -> None:
         value = value.force(self.b)
+        self.refuse_closure(value, "is not put into a field")
         if isinstance(owner, StructValue):
             kind = "NamedTuple" if issubclass(owner.cls, tuple) else "frozen dataclass"
             raise self.b.error(
@@ -158,6 +159,8 @@ class Structs(Loops):
         if "__post_init__" in dir(cls):
             raise self.b.error(f"{cls.__name__} has a __post_init__, which kernels do not run", "make it without one")
         given = self.bound(cls.__name__, names, args, kwargs, _defaults(cls))
+        for value in given:
+            self.refuse_closure(value, "is not put into a field")
         if types.is_mutable_class(cls):
             return self.new_object(cls, given)
         return StructValue(cls, tuple(given))

@@ -86,9 +86,11 @@ class Unit:
         if found is None:
             from ..syntax.loop_else import without_loop_else
             from ..syntax.parser import parse
+            from ..syntax.while_tests import without_binding_tests
 
             source = kernel.source
             tree = without_loop_else(parse(source.text, source.file, source.line, source.col))
+            tree = without_binding_tests(tree)
             found = self._trees[id(kernel)] = (tree, Liveness(tree), kernel)
         return found[:2]
 

@@ -51,7 +51,9 @@ class Builder:
         name, params, returns, suite = tree.children
         made_params = self.maybe(params) or []
         made_returns = self.maybe(returns)
+        outer, self.loops = self.loops, 0
         body = self.suite(suite)
+        self.loops = outer
         loc = self.loc(tree)._replace(end_line=body[-1].loc.end_line, end_col=body[-1].loc.end_col)
         return n.FunctionDef(_name(name), made_params, body, made_returns, loc=loc)
 
@@ -64,6 +66,12 @@ class Builder:
         loc = Loc(self.file, whole.line, whole.col + 1, at.end_line, at.end_col)
         returns: n.Statement = n.Return(value, loc=value.loc)
         return n.FunctionDef("<lambda>", self.maybe(params) or [], [returns], None, loc=loc)
+
+    def lambda_expr(self, tree: Tree) -> n.Lambda:
+        params, body = tree.children
+        value, loc = self.make(body), self.loc(tree)
+        returns: n.Statement = n.Return(value, loc=value.loc)
+        return n.Lambda(n.FunctionDef("<lambda>", self.maybe(params) or [], [returns], None, loc=loc), loc=loc)
 
     def params(self, tree: Tree) -> list[n.Param]:
         found: list[n.Param] = []
@@ -132,8 +140,11 @@ class Builder:
     def target(self, node: n.Expression) -> n.Expression:
         """The same node, if it can stand left of an `=`."""
         if isinstance(node, (n.Tuple, n.List)):
+            stars = [e for e in node.elts if isinstance(e, n.Starred)]
+            if len(stars) > 1:
+                raise KernelSyntaxError("two targets with `*` in one assignment", stars[1].loc)
             for e in node.elts:
-                self.target(e)
+                self.target(e.value if isinstance(e, n.Starred) else e)
         elif not isinstance(node, (n.Name, n.Attribute, n.Subscript)):
             raise KernelSyntaxError(
                 "cannot assign to this expression", node.loc, "assign to a name, an attribute or an element"
@@ -146,6 +157,9 @@ class Builder:
     def assert_stmt(self, tree: Tree) -> n.Assert:
         test, msg = tree.children
         return n.Assert(self.make(test), self.maybe(msg), loc=self.loc(tree))
+
+    def raise_stmt(self, tree: Tree) -> n.Raise:
+        return n.Raise(self.make(tree.children[0]), loc=self.loc(tree))
 
     def pass_stmt(self, tree: Tree) -> n.Pass:
         return n.Pass(loc=self.loc(tree))
@@ -236,12 +250,19 @@ class Builder:
     bit_xor = _same("^")
     bit_and = _same("&")
 
+    def named_expr(self, tree: Tree) -> n.NamedExpr:
+        name, value = tree.children
+        return n.NamedExpr(n.Name(_name(name), loc=self.loc(name)), self.make(value), loc=self.loc(tree))
+
     # --- calls, elements, attributes
 
     def call(self, tree: Tree) -> n.Call:
         func, *rest = (t for t in tree.children if t is not None)
         args: list[n.Expression] = []
         keywords: list[n.Keyword] = []
+        bare = [t for t in rest if isinstance(t, Tree) and t.data == "bare_generator"]
+        if bare and len(rest) > 1:
+            raise self._bad("a generator expression beside other arguments stands in brackets", bare[0])
         for item in self.all(rest):
             if isinstance(item, n.Keyword):
                 if any(k.arg == item.arg for k in keywords):
@@ -252,6 +273,9 @@ class Builder:
             else:
                 args.append(item)
         return n.Call(self.make(func), args, keywords, loc=self.loc(tree))
+
+    def bare_generator(self, tree: Tree) -> n.GeneratorExp:
+        return self.generator(tree)
 
     def keyword(self, tree: Tree) -> n.Keyword:
         name, value = tree.children
@@ -282,6 +306,21 @@ class Builder:
     def list_(self, tree: Tree) -> n.List:
         return n.List(self.all(tree.children), loc=self.loc(tree))
 
+    def starred(self, tree: Tree) -> n.Starred:
+        return n.Starred(self.make(tree.children[0]), loc=self.loc(tree))
+
+    def list_comp(self, tree: Tree) -> n.ListComp:
+        elt, *generators = self.all(tree.children)
+        return n.ListComp(elt, generators, loc=self.loc(tree))
+
+    def generator(self, tree: Tree) -> n.GeneratorExp:
+        elt, *generators = self.all(tree.children)
+        return n.GeneratorExp(elt, generators, loc=self.loc(tree))
+
+    def comprehension(self, tree: Tree) -> n.Comprehension:
+        target, iterable, *ifs = self.all(tree.children)
+        return n.Comprehension(self.target(target), iterable, ifs, loc=self.loc(tree))
+
     def name(self, tree: Tree) -> n.Name:
         return n.Name(_name(tree.children[0]), loc=self.loc(tree))
 
@@ -294,8 +333,11 @@ class Builder:
     def imag(self, tree: Tree) -> n.Constant:
         return n.Constant(complex(0.0, float(str(tree.children[0])[:-1])), loc=self.loc(tree))
 
-    def string(self, tree: Tree) -> n.Constant:
-        return n.Constant("".join(literal_eval(str(t)) for t in tree.children), loc=self.loc(tree))
+    def string(self, tree: Tree) -> n.Constant | n.JoinedStr:
+        texts = [_text(t) for t in tree.children]
+        if any(t.type == "FSTRING" for t in tree.children):  # type: ignore[union-attr]
+            return n.JoinedStr("".join(texts), loc=self.loc(tree))
+        return n.Constant("".join(texts), loc=self.loc(tree))
 
     def none(self, tree: Tree) -> n.Constant:
         return n.Constant(None, loc=self.loc(tree))
@@ -311,6 +353,15 @@ class Builder:
 
     def _bad(self, message: str, at: Tree | Token) -> KernelSyntaxError:
         return KernelSyntaxError(message, self.loc(at))
+
+
+def _text(token: Any) -> str:
+    """What a string literal says; an f-string with what stands in braces as it is written."""
+    if token.type != "FSTRING":
+        return str(literal_eval(str(token)))
+    quote = min(at for at in (token.find("'"), token.find('"')) if at >= 0)
+    prefix = token[:quote].lower().replace("f", "")
+    return str(literal_eval(prefix + token[quote:])).replace("{{", "{").replace("}}", "}")
 
 
 def _name(token: Any) -> str:

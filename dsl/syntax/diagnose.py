@@ -7,7 +7,6 @@ the construct to name.
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterator
 
 from ..errors import CompileError, KernelSyntaxError, UnsupportedSyntax
@@ -15,13 +14,10 @@ from .loc import Loc
 
 # What the language lacks: how to call it, and what to do instead.
 _LACKING: dict[str, tuple[str, str]] = {
-    "FunctionDef": ("a function inside a kernel", "define it outside and call it by name"),
     "AsyncFunctionDef": ("an async function", "kernels are ordinary functions"),
-    "Lambda": ("a lambda inside a kernel", "define it outside and call it by name"),
     "ClassDef": ("a class inside a kernel", "define a dataclass or NamedTuple outside and use it here"),
     "Try": ("`try`", "test for the condition with `if`; errors leave the kernel by `assert`"),
     "TryStar": ("`try`", "test for the condition with `if`; errors leave the kernel by `assert`"),
-    "Raise": ("`raise`", "use `assert condition, \"message\"`"),
     "With": ("`with`", "acquire resources outside the kernel"),
     "AsyncWith": ("`async with`", "acquire resources outside the kernel"),
     "AsyncFor": ("`async for`", "use an ordinary `for`"),
@@ -31,21 +27,15 @@ _LACKING: dict[str, tuple[str, str]] = {
     "Import": ("`import` inside a kernel", "import the module at the top of the file"),
     "ImportFrom": ("`import` inside a kernel", "import the module at the top of the file"),
     "Global": ("`global`", "globals are compile-time constants: return the new value instead"),
-    "Nonlocal": ("`nonlocal`", "closure variables are compile-time constants: return the new value instead"),
+    "Nonlocal": ("`nonlocal`", "return the new value instead"),
     "Delete": ("`del`", "leave it out: memory is freed by itself"),
     "Match": ("`match`", "use if/elif/else"),
     "TypeAlias": ("a type alias inside a kernel", "write the type where it is used"),
-    "ListComp": ("a list comprehension", "allocate with dsl.zeros or dsl.empty and fill it in a `for` loop"),
     "SetComp": ("a set comprehension", "use arrays and loops"),
     "DictComp": ("a dict comprehension", "use arrays, tuples or a dataclass"),
-    "GeneratorExp": ("a generator expression", "use a `for` loop, or an array expression with dsl.sum, dsl.max, ..."),
     "Dict": ("a dict", "use a dataclass, a NamedTuple or a tuple"),
     "Set": ("a set", "use a tuple or an array"),
-    "JoinedStr": ("an f-string", "use a plain string"),
-    "FormattedValue": ("an f-string", "use a plain string"),
     "TemplateStr": ("a t-string", "use a plain string"),
-    "NamedExpr": ("`:=`", "assign in a statement of its own"),
-    "Starred": ("unpacking with `*`", "write the elements out"),
 }  # fmt: skip
 
 
@@ -91,24 +81,41 @@ def _lacking(root: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, where: _
     if isinstance(root, ast.AsyncFunctionDef):
         yield _named(root, where)
         return
-    for parameter, star in ((root.args.vararg, "*"), (root.args.kwarg, "**")):
-        if parameter is not None:
-            hint = "name each parameter; pass several values as a tuple or an array"
-            yield UnsupportedSyntax(f"`{star}{parameter.arg}` is not supported", where.of(parameter), hint)
-    for type_parameter in getattr(root, "type_params", []):
-        hint = "kernels are specialised for their argument types by themselves"
-        yield UnsupportedSyntax("type parameters are not supported", where.of(type_parameter), hint)
     for decorator in getattr(root, "decorator_list", []):
         yield KernelSyntaxError("the text of a kernel starts at its `def`", where.of(decorator))
     for node in _in_order(root):
-        if node is root:
-            continue
+        yield from _half_lacking(node, where)
         if type(node).__name__ in _LACKING:
             yield _named(node, where)
         elif isinstance(node, ast.Constant) and isinstance(node.value, bytes):
             yield UnsupportedSyntax("a bytes literal is not supported", where.of(node), "use a string or an array")
         elif isinstance(node, ast.keyword) and node.arg is None:
             yield UnsupportedSyntax("unpacking with `**` is not supported", where.of(node), "write the arguments out")
+
+
+def _half_lacking(node: ast.AST, where: _Place) -> Iterator[CompileError]:
+    """Forms and places that the language lacks of what else it has."""
+    if isinstance(node, (ast.FunctionDef, ast.Lambda)):
+        for parameter, star in ((node.args.vararg, "*"), (node.args.kwarg, "**")):
+            if parameter is not None:
+                hint = "name each parameter; pass several values as a tuple or an array"
+                yield UnsupportedSyntax(f"`{star}{parameter.arg}` is not supported", where.of(parameter), hint)
+        for type_parameter in getattr(node, "type_params", []):
+            hint = "kernels are specialised for their argument types by themselves"
+            yield UnsupportedSyntax("type parameters are not supported", where.of(type_parameter), hint)
+        for decorator in getattr(node, "decorator_list", []):
+            hint = "define the function outside, or leave the decorator out"
+            yield UnsupportedSyntax("a decorator inside a kernel is not supported", where.of(decorator), hint)
+    elif isinstance(node, ast.Raise) and (node.exc is None or node.cause is not None):
+        what = "`raise` without an exception" if node.exc is None else "`raise` with a cause"
+        yield UnsupportedSyntax(f"{what} is not supported", where.of(node), 'write `raise ValueError("message")`')
+    elif isinstance(node, (ast.Subscript, ast.For, ast.comprehension)):
+        target = node.slice if isinstance(node, ast.Subscript) else node.target
+        for element in getattr(target, "elts", []):
+            if isinstance(element, ast.Starred):
+                yield UnsupportedSyntax(
+                    "unpacking with `*` is not supported here", where.of(element), "write the elements out"
+                )
 
 
 def _named(node: ast.AST, where: _Place) -> UnsupportedSyntax:
@@ -161,7 +168,3 @@ class _Place:
         index = line - self.prefix_lines
         col = col - self.prefix_cols + self.col - 1 if index == 1 else col
         return max(index, 1) + self.line - 1, max(col, 1)
-
-
-if sys.version_info < (3, 12):  # Python's own f-string nodes carry places of their own only from 3.12 on
-    del _LACKING["FormattedValue"]

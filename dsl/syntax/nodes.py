@@ -118,6 +118,54 @@ class List(Expression):
     elts: list[Expression]
 
 
+@dataclass(eq=False)
+class Starred(Expression):
+    """`*value`, in a call, a tuple or a list, or as a target."""
+
+    value: Expression
+
+
+@dataclass(eq=False)
+class NamedExpr(Expression):
+    target: Name
+    value: Expression
+
+
+@dataclass(eq=False)
+class JoinedStr(Expression):
+    """An f-string: its text, with what stands in braces as it is written."""
+
+    text: str
+
+
+@dataclass(eq=False)
+class Comprehension(Node):
+    """One `for target in iter if ... if ...` of a comprehension."""
+
+    target: Expression
+    iter: Expression
+    ifs: list[Expression]
+
+
+@dataclass(eq=False)
+class ListComp(Expression):
+    elt: Expression
+    generators: list[Comprehension]
+
+
+@dataclass(eq=False)
+class GeneratorExp(Expression):
+    elt: Expression
+    generators: list[Comprehension]
+
+
+@dataclass(eq=False)
+class Lambda(Expression):
+    """A lambda in a kernel. `function` is named "<lambda>"; its body is a single Return."""
+
+    function: FunctionDef
+
+
 # --- statements ---------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +238,11 @@ class Assert(Statement):
 
 
 @dataclass(eq=False)
+class Raise(Statement):
+    exc: Expression
+
+
+@dataclass(eq=False)
 class Expr(Statement):
     """An expression as a statement; a docstring is one that holds a Constant string."""
 
@@ -208,8 +261,8 @@ class Param(Node):
 
 
 @dataclass(eq=False)
-class FunctionDef(Node):
-    """A whole kernel. A lambda becomes one named "<lambda>", whose body is a single Return."""
+class FunctionDef(Statement):
+    """A whole kernel, or a function in one. A lambda becomes one named "<lambda>", whose body is a single Return."""
 
     name: str
     params: list[Param]

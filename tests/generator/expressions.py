@@ -79,7 +79,10 @@ def condition(s: Scope, depth: int = 1) -> str:
         return f"{q.name}[{index(s, q.size[0])}]"
     if roll < 0.5 and s.of("b"):
         return s.random.choice(s.of("b")).name
-    if roll < 0.65 and s.of("i"):
+    if roll < 0.53 and s.of("v") and depth > 0:
+        inner, loop = over(s)
+        return f"{s.random.choice(('any', 'all'))}({condition(inner, 0)} {loop})"
+    if roll < 0.67 and s.of("i"):
         return f"({integer(s)} {s.random.choice(('<', '>=', '==', '!='))} {integer(s)})"
     if roll < 0.73:
         return f"({number(s)} < {leaf(s)} <= {smooth(s, 1)})"
@@ -178,6 +181,9 @@ def reduction(s: Scope) -> str:
     if a.kind == "m":
         return f"dsl.sum({a.name}{s.random.choice(('', ' ** 2', ' * ' + number(s)))})"
     roll = s.random.random()
+    if roll < 0.15:
+        inner, loop = over(s)
+        return f"sum({smooth(inner, 1)} {loop})"
     if roll < 0.3:
         return f"dsl.dot({vector(s, a.size[0], 0)}, {vector(s, a.size[0], 0)})"
     if roll < 0.45:
@@ -185,6 +191,21 @@ def reduction(s: Scope) -> str:
     if roll < 0.6:
         return f"dsl.mean({vector(s, a.size[0], 1)})"
     return f"dsl.sum({vector(s, a.size[0], 1)})"
+
+
+def over(s: Scope) -> tuple[Scope, str]:
+    """The `for` of a comprehension and what its element may use."""
+    a = s.random.choice(s.of("v"))
+    name, position = s.fresh("f"), s.fresh("i")
+    inner = s.inner()
+    inner.add(Var(name, "f", fixed=True))
+    loop = f"for {name} in {a.name}"
+    if s.chance(0.3):
+        inner.add(Var(position, "i", (), 0, a.size[0] - 1, fixed=True))
+        loop = f"for {position}, {name} in enumerate({a.name})"
+    if s.chance(0.3):
+        loop += f" if {condition(inner, 0)}"
+    return inner, loop
 
 
 def views(s: Scope, n: int) -> list[str]:

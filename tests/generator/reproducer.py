@@ -5,6 +5,7 @@ differences, by forward and by reverse mode."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ if __name__ == "__main__":
 
 def module_text(program: Program, point: int, note: str = "") -> str:
     """The file: imports, the program with each function a kernel, and a main that shows what differs."""
-    decorated = program.source.replace("def ", "@dsl.kernel\ndef ")
+    decorated = re.sub(r"^def ", "@dsl.kernel\ndef ", program.source, flags=re.MULTILINE)
     decorated = decorated.replace(f"@dsl.kernel\ndef {ENTRY}(", f"@dsl.kernel{program.options}\ndef {ENTRY}(")
     arguments = program.arguments(point)
     listed = "\n".join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 
@@ -47,11 +47,20 @@ class Scope:
         return Scope(
             self.random,
             dict(self.variables),
-            self.helpers,
+            list(self.helpers),
             self.in_loop + (1 if loop else 0),
             self.returns,
             self.length,
         )
+
+    def function(self, parameters: list[Var]) -> Scope:
+        """The scope of a function in this place: it reads what is around it, and assigns to none of that."""
+        inner = self.inner()
+        inner.variables = {name: replace(v, fixed=True) for name, v in self.variables.items()}
+        inner.in_loop, inner.returns = 0, "f"
+        for parameter in parameters:
+            inner.add(parameter)
+        return inner
 
     def of(self, kind: str, *, writable: bool = False, size: tuple[int, ...] | None = None) -> list[Var]:
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.generator import expressions as e
-from tests.generator.scope import Scope, Var
+from tests.generator.scope import Helper, Scope, Var
 
 Lines = list[str]
 
@@ -211,7 +211,12 @@ def branch(s: Scope, depth: int) -> Lines:
     lines: Lines = []
     for arm in range(arms):
         inner = s.inner()
-        if arm == 0:
+        if arm == 0 and s.chance(0.15):
+            name = s.fresh("f")
+            lines.append(f"if ({name} := {damped(s)} * 1.0) > {e.leaf(s)}:")
+            s.add(Var(name, "f"))
+            inner.add(Var(name, "f"))
+        elif arm == 0:
             lines.append(f"if {e.condition(s)}:")
         elif arm == arms - 1 and (both or arms == 2 or s.chance(0.5)):
             lines.append("else:")
@@ -288,6 +293,9 @@ def waiting(s: Scope, depth: int) -> Lines:
         inner = s.inner(loop=True)
         more = f" and {e.condition(s)}" if s.chance(0.25) else ""
         growth = f"{g} = {g} * 1.4 + 0.3 * {e.leaf_squared(inner)}"
+        if s.chance(0.25):
+            head = f"while ({g} := {g} * 1.4 + 0.3 * {e.leaf_squared(s)}) < {s.random.randint(3, 12)}{more}:"
+            return [f"{g} = {start}", head, *indent(loop_body(inner, depth))]
         return [
             f"{g} = {start}",
             f"while {g} < {s.random.randint(3, 12)}{more}:",
@@ -322,6 +330,34 @@ def array_call(s: Scope) -> Lines:
     return [f"{name} = {text}"]
 
 
+def listed(s: Scope) -> Lines:
+    """An array of an element for each of another's."""
+    a = s.pick("v")
+    if a is None:
+        return local(s)
+    item, name = s.fresh("f"), s.fresh("v")
+    inner = s.inner()
+    inner.add(Var(item, "f", fixed=True))
+    text = f"{name} = np.array([1.0 * {e.smooth(inner, 1)} for {item} in {a.name}])"
+    s.add(Var(name, "v", a.size))
+    return [text]
+
+
+def function(s: Scope, depth: int) -> Lines:
+    """A function of a float, in this place, which reads the variables around it as they are when it is called."""
+    name, parameter = f"c{len(s.helpers)}", s.fresh("z")
+    inner = s.function([Var(parameter, "f")])
+    if s.chance(0.4):
+        lines = [f"{name} = lambda {parameter}: {e.smooth(inner, 2)}"]
+    else:
+        body = block(inner, depth - 1, s.random.randint(0, 2))
+        lines = [f"def {name}({parameter}):", *indent([*body, f"return {e.smooth(inner, 2)}"])]
+    s.helpers.append(Helper(name, ("f",), s.length, "f"))
+    call = f"{name}({e.leaf(s)})"
+    result = s.add(Var(s.fresh("f"), "f"))
+    return [*lines, f"{result.name} = {call}"]
+
+
 def early_return(s: Scope) -> Lines:
     """A way out of the whole function, from wherever this is."""
     if s.returns == "v" and not e.views(s, s.length):
@@ -349,9 +385,10 @@ SIMPLE: list[tuple[float, Callable[[Scope], Lines]]] = [
     (2, helper_call),
     (1, early_return),
     (1, array_call),
+    (1, listed),
     (0.5, claim),
 ]
-COMPOUND: list[tuple[int, Callable[[Scope, int], Lines]]] = [(3, branch), (4, counted), (2, waiting)]
+COMPOUND: list[tuple[int, Callable[[Scope, int], Lines]]] = [(3, branch), (4, counted), (2, waiting), (1, function)]
 
 
 def block(s: Scope, depth: int, count: int) -> Lines:

@@ -50,7 +50,7 @@ class Converter:
             return [self(x) for x in node]
         made = getattr(self, type(node).__name__)(node)
         made.loc = self.loc(node)
-        if isinstance(made, (n.If, n.For, n.While)):
+        if isinstance(made, (n.If, n.For, n.While, n.FunctionDef)):
             made.loc = self.to_end(made.loc, getattr(made, "orelse", None) or made.body)
         return made
 
@@ -101,8 +101,23 @@ class Converter:
     def Tuple(self, e): return n.Tuple(self(e.elts), loc=None)
     def List(self, e): return n.List(self(e.elts), loc=None)
 
+    def Starred(self, e): return n.Starred(self(e.value), loc=None)
+    def NamedExpr(self, e): return n.NamedExpr(self(e.target), self(e.value), loc=None)
+    def ListComp(self, e): return n.ListComp(self(e.elt), [self.comprehension(g) for g in e.generators], loc=None)
+    def GeneratorExp(self, e):
+        return n.GeneratorExp(self(e.elt), [self.comprehension(g) for g in e.generators], loc=None)
+    def comprehension(self, g):
+        target, iterable, ifs = self(g.target), self(g.iter), self(g.ifs)
+        return n.Comprehension(target, iterable, ifs, loc=target.loc.to((ifs or [iterable])[-1].loc))  # begins at `for`
+    def Lambda(self, e):
+        body, loc = self(e.body), self.loc(e)
+        returns = [n.Return(body, loc=body.loc)]
+        return n.Lambda(n.FunctionDef("<lambda>", self.params(e.args), returns, None, loc=loc), loc=None)
+
     # statements
 
+    def FunctionDef(self, s): return self.function(s)
+    def Raise(self, s): return n.Raise(self(s.exc), loc=None)
     def Assign(self, s): return n.Assign(self(s.targets), self(s.value), loc=None)
     def AugAssign(self, s): return n.AugAssign(self(s.target), _BINARY[type(s.op)], self(s.value), loc=None)
     def AnnAssign(self, s): return n.AnnAssign(self(s.target), self(s.annotation), self(s.value), loc=None)

@@ -11,6 +11,7 @@ from mlir.ir import Block, BlockArgument, MemRefType, Operation, Value
 from .builder import ancestor_in, home, is_memref, operation, operations, walk
 from .objects import Objects, reaches
 from .places import NONE, Place, is_counter, known
+from .private import covered
 from .rotation import even_number, other_choice
 from .tape import EXACT
 
@@ -217,6 +218,19 @@ class States:
         offset, trips = self.cover.spans[k]
         ends = [length_of(array, k) for array in self.turn.arrays] if self.is_whole[k] else self.old_rows(k)
         return all(place_of(trips).after(offset).reaches(end) for end in ends)
+
+    def leaves_nothing(self) -> bool:
+        """Whether each iteration writes all of a row."""
+        if all(self.starts_whole(k) and self.ends_whole(k) for k in range(self.rank)):
+            return True
+        if self.rank > 1 or not self.is_whole[0]:
+            return False
+        stores = [op for op in self.accesses if op.name == "memref.store" and op.block == self.body]
+        cells = [place_of(op.operands[2]) for op in stores]
+        assert self.cover is not None
+        offset, trips = self.cover.spans[0]
+        ranges = [(Place(NONE, offset), place_of(trips).after(offset)), *((cell, cell.after(1)) for cell in cells)]
+        return all(covered(ranges, [length_of(array, 0)]) for array in self.turn.arrays)
 
     def is_read_later(self, array: Value) -> bool:
         """Whether anybody may look at the array behind the loop."""

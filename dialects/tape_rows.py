@@ -24,6 +24,7 @@ from .copier import attributes_of
 from .launches import LAUNCH
 from .objects import Objects
 from .tape import TAPED
+from .tape_window import keep_window
 
 
 def write_in_tape(function: Operation) -> None:
@@ -36,7 +37,9 @@ def write_in_tape(function: Operation) -> None:
         objects = objects or Objects(function)
         states = States.of(tape, function, objects)
         if states is not None:
-            _Rows(states).settle()
+            rows = _Rows(states)
+            rows.settle()
+            keep_window(operation(rows.rows.owner), states.loop, Objects(function))
             objects = None  # the memory is another
 
 
@@ -141,7 +144,7 @@ class _Rows:
         before; at first, in the array itself.
         """
         b, states, new, condition = self.b, self.states, self.turn.new, self.turn.condition
-        if all(states.starts_whole(k) and states.ends_whole(k) for k in range(states.rank)):
+        if states.leaves_nothing():
             return
         if condition is None:
             row = states.counter

@@ -265,8 +265,8 @@ class _Pipe:
         ahead = [sign * offset for _, offset in sums.updates]
         self.low, self.high = min(ahead), max(ahead)
         self.pending = range(self.low, self.high)
-        #: From here on, and up to as far behind the loop, cells are zero before.
-        self.zeros = self.high + 1 if sums.emptied is None else sign * sums.emptied.offset
+        #: From here on, and up to as far behind the loop, cells are zero before; None if that is not known.
+        self.zeros = None if sums.emptied is None else sign * sums.emptied.offset
 
     def at(self, b: Builder, counter: Value, k: int) -> list[Value]:
         index = b.integer("addi", counter, b.index(self.sign * k)) if k else counter
@@ -275,26 +275,29 @@ class _Pipe:
         return indices
 
     def begin(self, b: Builder, first: Value, k: int) -> Value:
-        """What cell k is before the first iteration, as far as it is added to in the loop."""
-        if k >= self.zeros:
-            return b.zero(MemRefType(self.memref.type).element_type)
-        return b.load(self.memref, self.at(b, first, k))
+        """The sum of cell k before the first iteration."""
+        if self.zeros is not None and k < self.zeros:
+            return b.load(self.memref, self.at(b, first, k))
+        return b.zero(MemRefType(self.memref.type).element_type)
 
     def end(self, b: Builder, behind: Value, k: int, found: Value) -> None:
-        """Store what was found for cell k behind the last iteration: one that has not been read yet is read now."""
+        """Add to cell k, behind the last iteration, its sum, or store that if the cell is in it already."""
         at = self.at(b, behind, k)
-        b.store(b.add(b.load(self.memref, at), found) if k >= self.zeros else found, self.memref, at)
+        if self.zeros is None or k >= self.zeros:
+            found = b.add(b.load(self.memref, at), found)
+        b.store(found, self.memref, at)
 
     def step(self, b: Builder, counter: Value, copier: Copier, carried: list[Value]) -> list[Value]:
-        """One iteration: takes in the next cell, adds, and lets the last one go. The cell that is taken in comes first,
-        so that what is carried is used only after what takes its place is there.
+        """One iteration: adds to the sums, and lets the last cell go. The cell that is new comes first, so that what is
+        carried is used only after what takes its place is there. The one that goes is loaded only then: a loop that
+        loads other cells of a row than it stores LLVM makes no vectors of if it has to do with other rows too.
         """
         cells = dict(zip(self.pending, carried, strict=True))
         for k in range(self.high, self.low - 1, -1):
             parts = [copier.value(added) for added, offset in self.sums.updates if self.sign * offset == k]
             if k < self.high:
                 parts.insert(0, cells[k])
-            elif k < self.zeros:
+            if k == self.low and self.zeros is None:
                 parts.insert(0, b.load(self.memref, self.at(b, counter, k)))
             cells[k] = reduce(b.add, parts)
         b.store(cells[self.low], self.memref, self.at(b, counter, self.low))

@@ -153,16 +153,16 @@ def lines(kernel: Any, *values: np.ndarray) -> str:
 
 
 def test_sums_in_registers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two cells are loaded before the loop; in it, counting up, one more is loaded and one stored."""
+    """In the loop, counting up, one cell is loaded and stored; the last two are added to behind it."""
     patterns = """
     : @derivative(
     : scf.if
-    -COUNT-2: memref.load %arg1
-    : scf.for {{.*}} iter_args
-    -NOT: arith.select
-    : memref.load %arg1
     -NOT: memref.load %arg1
-    : memref.store {{.*}}, %arg1
+    : scf.for %[[I:.*]] = {{.*}} iter_args
+    -NOT: arith.select
+    : memref.load %arg1[%[[I]]]
+    -NOT: memref.load %arg1
+    : memref.store {{.*}}, %arg1[%[[I]]]
     -NOT: memref.store {{.*}}, %arg1
     : scf.yield
     -COUNT-2: memref.store {{.*}}, %arg1

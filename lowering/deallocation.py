@@ -1,7 +1,8 @@
 """Frees what the program allocates: takes a module that only allocates, leaves one that frees each buffer once.
 
-Upstream's ownership-based pass decides where a buffer ends, also for buffers that loops carry. Three things are done
-around it:
+A buffer that is not carried out of its block ends there. Where loops, branches or functions carry buffers, upstream's
+ownership-based pass decides where each ends (in time quadratic in how many there are in nested branches). Three things
+are done around that:
 
 - Memory that is managed by hand (see `manual`) is never freed by us, and a `dealloc` with `autodiff.free` stays where
   it is. Both, and buffers read out of buffers of buffers, are hidden from the pass, which would otherwise take them for
@@ -49,6 +50,7 @@ _OWNERSHIP = (
     "builtin.module(ownership-based-buffer-deallocation,canonicalize,buffer-deallocation-simplification,"
     "bufferization-lower-deallocations,convert-bufferization-to-memref,canonicalize,cse,reconcile-unrealized-casts)"
 )
+_TIDY = "builtin.module(canonicalize{top-down=false},cse,reconcile-unrealized-casts)"
 # A buffer goes to the stack if it is at most so large, and all of one function's at most so large together.
 STACK_BUFFER, STACK_FUNCTION = 4096, 65536
 _ALLOCATES = re.compile(r"\bmemref\.alloc\b")
@@ -57,6 +59,13 @@ _ADDRESS = "memref.extract_aligned_pointer_as_index"
 _LOOKED_AT = (
     "memref.alloc", "memref.dealloc", "memref.load", "memref.store", "func.call", "bufferization.dealloc", _ADDRESS,
 )  # fmt: skip
+# Operations, and the operand of theirs, that use a buffer without carrying it on.
+_WITHIN = frozenset({
+    ("memref.load", 0), ("memref.store", 1), ("memref.copy", 0), ("memref.copy", 1), ("memref.dim", 0),
+    ("memref.atomic_rmw", 1), ("vector.load", 0), ("vector.store", 1),
+})  # fmt: skip
+# Operations whose result is memory of an operand.
+_SAME = frozenset({"memref.cast", "memref.subview", "memref.reinterpret_cast", "arith.select"})
 _LOOPS = ("scf.for", "scf.while", "affine.for")
 
 
@@ -78,7 +87,14 @@ def deallocate(module: Module, text: str) -> None:
         PassManager.parse("builtin.module(inline)").run(module.operation)
         found = _collect(module, *_LOOKED_AT)
     _drop_and_hide(module, found)
-    PassManager.parse(_OWNERSHIP).run(module.operation)
+    ending = [op for op in found.get("memref.alloc", ()) if _MANUAL not in op.attributes]
+    if not _RETURNS_ARRAY.search(text) and all(_ends_with_block(op) for op in ending):
+        for op in ending:
+            last = InsertionPoint.at_block_terminator(op.block)
+            Operation.create("memref.dealloc", [], [op.results[0]], loc=op.location, ip=last)
+        PassManager.parse(_TIDY).run(module.operation)
+    else:
+        PassManager.parse(_OWNERSHIP).run(module.operation)
     _restore(module)
     _place(module)
 
@@ -164,6 +180,20 @@ def _restore(module: Module) -> None:
     for op in functions(module):
         if symbol_name(op) == _HIDDEN_FREE:
             op.erase()
+
+
+def _ends_with_block(alloc: Operation) -> bool:
+    """Whether nothing carries the buffer out of the block that it is allocated in."""
+    if len(alloc.block.region.blocks) > 1:
+        return False
+    todo = [alloc]
+    while todo:
+        for use in todo.pop().results[0].uses:
+            if use.owner.name in _SAME:
+                todo.append(use.owner.operation)
+            elif (use.owner.name, use.operand_number) not in _WITHIN:
+                return False
+    return True
 
 
 def _place(module: Module) -> None:

@@ -40,6 +40,37 @@ func.func @f(%n: index, %m: index) -> f64 {
         ("f64",),
         (12.0,),
     ),
+    "chosen from, in a branch in a loop": (
+        """
+func.func @f(%n: index, %m: index) -> f64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %z = arith.constant 1.5 : f64
+  %one = arith.constant 1.0 : f64
+  %a = memref.alloc(%n) : memref<?xf64>
+  memref.store %one, %a[%c1] : memref<?xf64>
+  %r = scf.for %i = %c0 to %m step %c1 iter_args(%s = %z) -> (f64) {
+    %p = arith.cmpi ugt, %i, %c0 : index
+    %v = scf.if %p -> (f64) {
+      %t = memref.alloc(%n) : memref<?xf64>
+      memref.store %s, %t[%c1] : memref<?xf64>
+      %q = arith.cmpi eq, %i, %c1 : index
+      %c = arith.select %q, %t, %a : memref<?xf64>
+      %view = memref.subview %c[1] [2] [1] : memref<?xf64> to memref<2xf64, strided<[1], offset: 1>>
+      %x = memref.load %view[%c0] : memref<2xf64, strided<[1], offset: 1>>
+      scf.yield %x : f64
+    } else {
+      scf.yield %s : f64
+    }
+    %w = arith.addf %s, %v : f64
+    scf.yield %w : f64
+  }
+  return %r : f64
+}""",
+        (1000, 4),
+        ("f64",),
+        (8.0,),
+    ),
     "carried by a loop and returned": (
         """
 func.func @f(%n: index, %m: index) -> memref<?xf64> {

@@ -15,7 +15,7 @@ from .builder import Builder, walk
 from .copier import attributes_of
 from .upstream import run
 
-COMPOSITE = re.compile(r"\btensor\.concat\b|\blinalg\.(softmax|pack|unpack|winograd_\w+)\b")
+COMPOSITE = re.compile(r"tensor\.concat\b|linalg\.(?:softmax|pack|unpack|winograd_\w+)\b")
 _ENTRY = "__autodiff_decompose"
 _EACH = """
   %{number} = transform.structured.match ops{{["{name}"]}} in %module : (!transform.any_op) -> !transform.op<"{name}">

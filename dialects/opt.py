@@ -92,7 +92,7 @@ def _print(options: argparse.Namespace, module: Module) -> None:
 def _run(options: argparse.Namespace, module: Module) -> int:
     from . import execution, prepare, values
 
-    prepare.bufferise(module)
+    prepare.bufferise(module, str(module))
     function = execution.compiled(module, options.run.lstrip("@"))
     arguments = values.arguments(function, options.args)
     before = [None if kind.shape is None else a.copy() for kind, a in zip(function.inputs, arguments, strict=True)]

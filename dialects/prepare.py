@@ -37,7 +37,7 @@ def prepare(module: Module) -> None:
     link(module)
     text = str(module)  # a look at the text is cheaper than a walk, and finding too much costs only an idle pass
     attributes_to_marks(module)
-    bufferise(module)
+    bufferise(module, text)
     protect(module)
     passes = [INLINE]
     if "memref.realloc" in text:
@@ -57,9 +57,10 @@ def results_to_arguments(module: Module) -> None:
     run(module, "buffer-results-to-out-params{modify-public-functions=1 hoist-static-allocs=1},canonicalize,cse")
 
 
-def bufferise(module: Module) -> None:
-    """Tensors (if there are any) to memrefs, also in signatures; arguments stay as they are given."""
-    text = str(module)
+def bufferise(module: Module, text: str) -> None:
+    """Tensors (if there are any) to memrefs, also in signatures; arguments stay as they are given. `text` is the
+    module's own.
+    """
     decompose(module, text)
     if "tensor<" not in text and "softmax" not in text:
         return

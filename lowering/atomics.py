@@ -36,7 +36,7 @@ from mlir.ir import (
 
 from .rewriting import functions, symbol_name
 
-_MENTION = re.compile(r"\bmemref\.(generic_atomic_rmw|atomic_rmw mul[fi])\b")
+_MENTION = re.compile(r"memref\.(?:generic_atomic_rmw|atomic_rmw mul[fi])\b")
 _TIMES = {12: "arith.mulf", 13: "arith.muli"}  # by arith's numbers for those kinds
 _KINDS = {0: "arith.addf", **_TIMES}
 _SEQUENTIAL, _MONOTONIC = 7, 2  # LLVM's orderings: seq_cst, monotonic

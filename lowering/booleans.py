@@ -24,7 +24,7 @@ from mlir.ir import (
 from .errors import LoweringError, position
 from .rewriting import Builder
 
-_MENTION = re.compile(r"\bmemref<[^>]*\bi1\b|xi1[,>]")
+_MENTION = re.compile(r"memref<[^>]*i1\b")
 # Attributes that hold the type of a function or of a global.
 _TYPED = {"func.func": "function_type", "memref.global": "type"}
 

@@ -53,16 +53,16 @@ _OWNERSHIP = (
 _TIDY = "builtin.module(canonicalize{top-down=false},cse,reconcile-unrealized-casts)"
 # A buffer goes to the stack if it is at most so large, and all of one function's at most so large together.
 STACK_BUFFER, STACK_FUNCTION = 4096, 65536
-_ALLOCATES = re.compile(r"\bmemref\.alloc\b")
-_RETURNS_ARRAY = re.compile(r"\breturn [^:\n]*: .*memref<")
+_ALLOCATES = re.compile(r"memref\.alloc\b")
+_RETURNS_ARRAY = re.compile(r"return [^:\n]*: .*memref<")
 _ADDRESS = "memref.extract_aligned_pointer_as_index"
 _LOOKED_AT = (
     "memref.alloc", "memref.dealloc", "memref.load", "memref.store", "func.call", "bufferization.dealloc", _ADDRESS,
 )  # fmt: skip
-# Operations, and the operand of theirs, that use a buffer without carrying it on.
+# Operations, and the operand of theirs, that use a buffer without carrying it on. (The cast is that of a load, hidden.)
 _WITHIN = frozenset({
     ("memref.load", 0), ("memref.store", 1), ("memref.copy", 0), ("memref.copy", 1), ("memref.dim", 0),
-    ("memref.atomic_rmw", 1), ("vector.load", 0), ("vector.store", 1),
+    ("memref.atomic_rmw", 1), ("vector.load", 0), ("vector.store", 1), ("builtin.unrealized_conversion_cast", 0),
 })  # fmt: skip
 # Operations whose result is memory of an operand.
 _SAME = frozenset({"memref.cast", "memref.subview", "memref.reinterpret_cast", "arith.select"})

@@ -259,7 +259,7 @@ RULES: dict[str, Rule] = {
     "arith.extf": _extf,
 }
 # Rules that only concern narrow floats need not be looked for where there are none.
-_MENTION = re.compile("|".join(rf"{re.escape(name)}\b" for name in RULES if name not in _WIDENED) + r"|\bb?f16\b")
+_MENTION = re.compile("|".join(rf"{re.escape(name)}\b" for name in RULES if name not in _WIDENED) + r"|f16\b")
 
 
 def expand(module: Module, text: str) -> None:

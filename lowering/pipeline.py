@@ -12,7 +12,7 @@ from collections.abc import Callable
 # (mlir.dialects.llvm exports it too, and takes longer to import than a small kernel takes to lower. An attribute of the
 # llvm dialect in Python's hands would import it as well.)
 from mlir._mlir_libs._mlirDialectsLLVM import translate_module_to_llvmir
-from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTable, WalkResult
+from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTable, WalkOrder, WalkResult
 from mlir.passmanager import PassManager
 
 from . import addresses, grid, sine_cosine, vector_library, vector_math
@@ -31,11 +31,13 @@ from .rewriting import functions, symbol_name
 from .strips import run_in_strips
 from .wraps import settle_wraps
 
+# Patterns begin with letters: the text is searched for those quickly, and for \b letter by letter.
+#
 # Branches between blocks, which deallocation does not take: made into structured control flow first.
-_BRANCHES = re.compile(r"\bcf\.(br|cond_br|switch)\b")
-_ALLOCATES = re.compile(r"\bmemref\.(alloc|realloc)\b")
-_OTHER_DIALECT = re.compile(r'"(?!llvm\.|builtin\.module")([a-z_]\w*\.[\w.]+)"\(')
-_OPEN_LENGTH = re.compile(r"\bvector<(?:\d+x)*\[[^>]*>|\bvector\.vscale\b")
+_BRANCHES = re.compile(r"cf\.(?:br|cond_br|switch)\b")
+_ALLOCATES = re.compile(r"memref\.(?:alloc|realloc)\b")
+_LOWERED = ("llvm.", "builtin.module")
+_OPEN_LENGTH = re.compile(r"vector(?:<(?:\d+x)*\[[^>]*>|\.vscale\b)")
 # In LLVM IR: a function of the module, which is not to be seen from outside; what `RUNTIME` defines or declares itself.
 _DEFINITION = re.compile(r"^define (?!internal|private|linkonce)", re.M)
 # A choice among arrays. That a loop finds one of two arrays by it, and the other by the opposite choice, LLVM's
@@ -191,18 +193,17 @@ def _after(text: str, options: CpuOptions) -> list[str]:
 
 def _check_lowered(module: Module) -> None:
     """Refuse what no pass has lowered: writing it as LLVM IR would end the process."""
-    left = _OTHER_DIALECT.search(module.operation.get_asm(print_generic_op_form=True))
-    if not left:
-        return
-    places: list[tuple[str, int, int] | None] = []
+    left: list[Operation] = []
 
     def visit(op: Operation) -> WalkResult:
-        if op.name == left[1]:
-            places.append(position(op.location))
+        if not op.name.startswith(_LOWERED):
+            left.append(op)
+            return WalkResult.INTERRUPT
         return WalkResult.ADVANCE
 
-    module.operation.walk(visit)
-    raise LoweringError(f"the operation {left[1]} has no lowering to the CPU", places[0] if places else None)
+    module.operation.walk(visit, WalkOrder.PRE_ORDER)
+    if left:
+        raise LoweringError(f"the operation {left[0].name} has no lowering to the CPU", position(left[0].location))
 
 
 def _finish(ir: str, entry: str, signature: entries.Signature, options: CpuOptions) -> str:

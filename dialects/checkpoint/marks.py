@@ -28,8 +28,6 @@ _LOOPS = ("scf.for", "affine.for")
 
 def attributes_to_marks(module: Module) -> None:
     """Put the op into each loop that has the attribute. Refuses the attribute where it means nothing."""
-    if NAME not in str(module):
-        return
     for op in [op for op in walk(module.operation) if NAME in op.attributes]:
         attribute = op.attributes[NAME]
         if op.name not in _LOOPS:

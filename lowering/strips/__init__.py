@@ -27,7 +27,7 @@ from .loops import Machine, in_strips
 _REGISTERS = (("avx512f", 512, 4), ("avx2", 256, 2))
 # Loops of a module: one with more has so much code that LLVM does less with it, too.
 _MOST = 200
-_LOOP = re.compile(r"\bscf\.(for|while)\b")
+_LOOP = re.compile(r"scf\.(?:for|while)\b")
 
 
 def run_in_strips(

@@ -10,11 +10,15 @@ from typing import Any
 
 from mlir.ir import (
     Attribute,
+    BF16Type,
     Block,
     BlockArgument,
     ComplexType,
     DenseElementsAttr,
     DenseI32ArrayAttr,
+    F16Type,
+    F32Type,
+    F64Type,
     FloatAttr,
     IndexType,
     InsertionPoint,
@@ -33,13 +37,13 @@ from mlir.ir import (
 
 #: arith.cmpi's codes of the comparisons that the passes build.
 _PREDICATES = {"eq": 0, "sgt": 4}
-_FLOATS = ("f64", "f32", "f16", "bf16")
+_FLOATS = (F64Type, F32Type, F16Type, BF16Type)
 #: What additions of cotangents say: no program defines in which order what reaches a value is summed. See order.py.
 ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
 
 
 def is_float(type_: Type) -> bool:
-    return str(type_) in _FLOATS
+    return isinstance(type_, _FLOATS)
 
 
 def is_memref(type_: Type) -> bool:
@@ -85,12 +89,8 @@ def walk(op: Operation) -> list[Operation]:
     if not len(op.regions):
         return [op]
     found: list[Operation] = []
-
-    def visit(inner: Operation) -> WalkResult:
-        found.append(inner)
-        return WalkResult.ADVANCE
-
-    op.walk(visit, WalkOrder.PRE_ORDER)
+    note, go_on = found.append, WalkResult.ADVANCE
+    op.walk(lambda inner: note(inner) or go_on, WalkOrder.PRE_ORDER)
     return found
 
 

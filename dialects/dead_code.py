@@ -14,36 +14,38 @@ from .augment import yielded
 from .builder import Builder, is_memref, operation, operations, walk
 from .copier import attributes_of, pick
 from .launches import BARRIERS, LAUNCH, around
-from .objects import ALLOCATIONS, VIEWS, MemoryObject, Objects, written
+from .objects import ALLOCATIONS, NUMBERS, VIEWS, MemoryObject, Objects, written
 from .plan import pure
 
 _REGIONS = frozenset({"scf.for", "scf.while", "scf.if", "gpu.launch"})
 _ENDS = frozenset({"scf.yield", "scf.condition", "func.return", "func.func", "gpu.terminator"})
-_READS = frozenset({"memref.load", "vector.load"})
+_STRUCTURED = _REGIONS | _ENDS
+#: What does nothing by itself that is seen from outside.
+_SILENT = _STRUCTURED | ALLOCATIONS | VIEWS | {"memref.load", "vector.load"}
 
 
 def remove_dead_code(function: Operation, unneeded: frozenset[int] = frozenset()) -> None:
     """Sweep `function` in place. What memory of the arguments number `unneeded` holds afterwards does not matter."""
-    if any(
-        op.name.startswith("scf.") and op.name not in (*_REGIONS, "scf.yield", "scf.condition") for op in walk(function)
-    ):
-        return
-    _Sweeper(function, unneeded).run()
+    objects = Objects(function)
+    names = {op.name for op in objects.ops}
+    if not any(name.startswith("scf.") and name not in _STRUCTURED for name in names):
+        _Sweeper(function, unneeded, objects).run()
 
 
 class _Sweeper:
-    def __init__(self, function: Operation, unneeded: frozenset[int]):
+    def __init__(self, function: Operation, unneeded: frozenset[int], objects: Objects):
         self.function = function
         self.unneeded = unneeded
         self.entry = function.regions[0].blocks[0]
-        self.objects = Objects(function)
+        self.objects = objects
         self.live: set[Operation] = set()
+        self.entered: set[Block] = {self.entry}  # what is around them is kept
         self.needed: set[MemoryObject] = set()  # whose contents are
         self.kept: dict[Operation, set[int]] = {}
         self.todo: list[Value] = []
         self.later: list[Operation] = []
         self.frees: dict[Operation, list[Operation]] = {}
-        for op in walk(function):
+        for op in objects.ops:
             if op.name == "memref.dealloc":
                 for memory in self.objects.of(op.operands[0]):
                     if memory.allocation is not None:
@@ -51,7 +53,7 @@ class _Sweeper:
 
     def run(self) -> None:
         self.todo += operations(self.entry)[-1].operands
-        for op in walk(self.function):
+        for op in self.objects.ops:
             if self._effect(op):
                 self._keep(op)
         while self.todo or self.later:
@@ -63,15 +65,14 @@ class _Sweeper:
 
     def _effect(self, op: Operation) -> bool:
         """Whether `op` does something that can be seen from outside by itself."""
-        if op.name in BARRIERS:  # in a function of threads; those in a launch are kept with it
+        name = op.name
+        if name in BARRIERS:  # in a function of threads; those in a launch are kept with it
             return around(op) is None
-        if op.name in _REGIONS or op.name in _ENDS:
+        if name in _SILENT or pure(op):
             return False
-        if op.name in ALLOCATIONS or op.name in _READS or op.name in VIEWS or pure(op):
-            return False
-        if op.name in ("memref.store", "memref.copy", "vector.store", "memref.atomic_rmw"):
+        if name in ("memref.store", "memref.copy", "vector.store", "memref.atomic_rmw"):
             return any(self._outlives(o) for m in written(op) for o in self.objects.of(m))
-        if op.name == "memref.dealloc":
+        if name == "memref.dealloc":
             return any(o.allocation is None for o in self.objects.of(op.operands[0]))
         return True
 
@@ -93,7 +94,7 @@ class _Sweeper:
             return
         op = operation(value.owner)
         if op.name in _REGIONS and (op.name != "scf.while" or _plain(op)):
-            self._carry(op, list(op.results).index(value))
+            self._carry(op, value.result_number)
         else:
             self._keep(op)
 
@@ -114,26 +115,29 @@ class _Sweeper:
             return
         self.live.add(op)
         self.later += self.frees.get(op, ())
-        parent = op.block.owner
-        if op.block != self.entry:
-            self._keep(operation(parent))
-        if op.name == LAUNCH:
+        block, name = op.block, op.name
+        if block not in self.entered:
+            self.entered.add(block)
+            self._keep(operation(block.owner))
+        if name.startswith(NUMBERS):
+            self.todo += op.operands
+            return
+        if name == LAUNCH:
             self.todo += op.operands
             # Threads that have work left meet as they did.
             self.later += [inner for inner in walk(op) if inner.name in BARRIERS]
-        elif op.name == "scf.for":
+        elif name == "scf.for":
             self.todo += list(op.operands)[:3]
-        elif op.name == "scf.if":
+        elif name == "scf.if":
             self.todo.append(op.operands[0])
-        elif op.name == "scf.while":
+        elif name == "scf.while":
             self._keep_while(op)
         else:
             self.todo += op.operands
-            for region in op.regions:  # ops whose regions are not looked into keep all that is in them
-                for block in region.blocks:
-                    for inner in operations(block):
-                        self._keep(inner)
-        if op.name == "memref.dim":
+            if len(op.regions):  # ops whose regions are not looked into keep all that is in them
+                for inner in walk(op)[1:]:
+                    self._keep(inner)
+        if name == "memref.dim":
             return  # of the shape, not of the contents
         for value in (*op.operands, *op.results):
             if is_memref(value.type):

@@ -33,7 +33,7 @@ _READS = frozenset(
 
 
 #: Ops of these dialects have nothing to do with memory, but for the choice between two memrefs.
-_NUMBERS = ("math.", "complex.", "index.", "arith.add", "arith.sub", "arith.mul", "arith.div", "arith.c", "arith.ext")
+NUMBERS = ("math.", "complex.", "index.", "arith.add", "arith.sub", "arith.mul", "arith.div", "arith.c", "arith.ext")
 
 
 @dataclass(eq=False)
@@ -59,6 +59,7 @@ class Objects:
 
     def __init__(self, function: Operation):
         self.function = function
+        self.ops = walk(function)
         self.all: list[MemoryObject] = []
         self._of: dict[Value, set[MemoryObject]] = {}
         self._caches: dict[Value, set[MemoryObject]] = {}
@@ -69,14 +70,13 @@ class Objects:
         for group in _overlapping(function):
             together = {m for argument in group for m in self._of[argument]}
             self._of.update((argument, set(together)) for argument in group)
-        self._ops = walk(function)
         self._follow()
         self._find_writers()
         self._travelling = {
             m for value, found in self._of.items() if chain(value)[0] not in {o.value for o in found} for m in found
         } | {m for held in self._caches.values() for m in held}
         # What gets a shadow in the forward sweep already, for the rule of a call to use there.
-        early = [o for op in self._ops if is_ruled(op) and uses_shadows(op) for o in op.operands]
+        early = [o for op in self.ops if is_ruled(op) and uses_shadows(op) for o in op.operands]
         self._travelling |= {m for value in early for m in self.of(value)}
 
     def of(self, memref: Value) -> set[MemoryObject]:
@@ -101,9 +101,9 @@ class Objects:
     def _follow(self) -> None:
         """From each piece of memory along all ways that memrefs to it take."""
         ways: dict[Value, list[tuple[dict[Value, set[MemoryObject]], Value]]] = {}
-        for op in self._ops:
+        for op in self.ops:
             name = op.name
-            if name.startswith(_NUMBERS):
+            if name.startswith(NUMBERS):
                 continue
             along = flows(op)
             for source, target in along:
@@ -115,7 +115,7 @@ class Objects:
                 ways.setdefault(op.operands[1], []).append((self._caches, op.operands[0]))
             elif name == "autodiff.pop" and is_memref(op.results[0].type):
                 ways.setdefault(op.operands[0], []).append((self._of, op.results[0]))
-            elif not along:
+            elif not along and len(op.results):
                 for result in op.results:
                     if is_memref(result.type) and result not in self._of:
                         self._new(result)
@@ -130,9 +130,7 @@ class Objects:
                     todo.append(target)
 
     def _find_writers(self) -> None:
-        for op in self._ops:
-            if op.name.startswith(_NUMBERS):
-                continue
+        for op in self.ops:
             for memref in written(op):
                 for target in self.of(memref):
                     target.writers.append(op)
@@ -165,19 +163,16 @@ _PASSING = ("scf.", "arith.select", "autodiff.through")
 
 def written(op: Operation) -> list[Value]:
     """The memrefs that `op` itself may write."""
-    if op.name.startswith(_NUMBERS):
+    name = op.name
+    if name.startswith(NUMBERS) or name in _READS:
         return []
-    if op.name == "memref.store":
+    if name in ("memref.store", "memref.copy", "vector.store"):
         return [op.operands[1]]
-    if op.name == "memref.copy":
-        return [op.operands[1]]
-    if op.name in ("memref.atomic_rmw", "memref.generic_atomic_rmw"):
+    if name in ("memref.atomic_rmw", "memref.generic_atomic_rmw"):
         return [o for o in op.operands if is_memref(o.type)]
-    if op.name == "vector.store":
-        return [op.operands[1]]
     if has_effects(op):
         return writes(op)
-    if op.name in _READS or op.name in VIEWS or op.name in ALLOCATIONS or op.name.startswith("scf."):
+    if name in VIEWS or name in ALLOCATIONS or name.startswith("scf."):
         return []
     return [o for o in op.operands if is_memref(o.type)]  # calls, and ops that are not known here
 

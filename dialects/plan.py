@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .snapshots import Snapshots
     from .sweep import Frame
 
-_PURE_DIALECTS = ("arith.", "math.", "complex.", "index.", "vector.", "ub.")
+_PURE_DIALECTS = ("arith.", "math.", "complex.", "index.", "ub.")
 _TRANSPARENT = frozenset({"autodiff.stop", THROUGH})
 _IMPURE = frozenset({"vector.print", "vector.mask"})
 
@@ -40,8 +40,8 @@ def pure(op: Operation) -> bool:
     """Whether `op`'s results depend on its operands alone and running it again does nothing else."""
     name = op.name
     if name.startswith(_PURE_DIALECTS):
-        if name == "arith.select":
-            return True
+        return True
+    if name.startswith("vector."):
         return name not in _IMPURE and not any(is_memref(o.type) for o in op.operands)
     if name == "func.call":
         return rules.lookup(op) is not None or rules.inactive(op)

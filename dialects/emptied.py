@@ -3,7 +3,8 @@
 Where a loop takes turns with two arrays (see rotation), each iteration of its reverse takes a range of cells from one
 shadow and leaves zeros there, and adds to the other shadow, which the iteration before has emptied. So the cells of the
 range need not be read to be added to, and the zeros need not be written. Only at first the other shadow may hold
-something: that is kept aside, and added in the first iteration. Behind the loop the last shadow is emptied as before.
+something: that is kept aside, and added as soon as the sums are there. Behind the loop the last shadow is emptied as
+before.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mlir.ir import BlockArgument, InsertionPoint, MemRefType, Operation, Shaped
 
 from .accesses import Access
 from .array_states import is_named
-from .builder import Builder, ancestor_in, home, is_memref, is_zero, operation, terminator, walk
+from .builder import Builder, ancestor_in, home, is_memref, is_zero, operation, walk
 from .objects import Objects, reaches
 from .places import NONE, Place, is_counter, known
 from .rotation import even_number, other_choice
@@ -124,8 +125,8 @@ class Emptied:
         aside = b.alloc(MemRefType.get([ShapedType.get_dynamic_size()], element), [size])
         first = self._choice(b, self.given, zero)
         self._each(b, size, lambda at, cell: b.store(b.load(first, [cell]), aside, [at]))
-        end = InsertionPoint(terminator(self.inner.block))
-        with b.at(end, self.inner.location), b.when(b.compare("eq", self.inner.block.arguments[0], zero)):
+        counter, behind = self.inner.block.arguments[0], InsertionPoint.after(self.inner)
+        with b.at(behind, self.inner.location), b.when(b.compare("eq", counter, zero)):
             self._each(b, cells, lambda at, cell: self._add(b, b.load(aside, [at]), cell))
         with b.at(InsertionPoint.after(loop)), b.when(runs):
             last = self._choice(b, self.taken, b.integer("subi", loop.operands[1], b.index(1)))

@@ -187,6 +187,18 @@ def length_of_each(u, new, steps):
 
 
 @dsl.kernel
+def read_behind(u, new, steps):
+    """The reverse of the first loop reads what that of the second has added to, what was there before among it."""
+    n = len(u)
+    for _ in range(steps):
+        for i in range(n - 2, 1, -1):
+            u[i] = 0.4 * u[i] - 0.2 * u[i - 1]
+        for i in range(2, n - 2):
+            new[i] = 0.4 * u[i] - 0.3 * u[i - 1] * u[i] + 0.1 * u[i + 1]
+        u, new = new, u
+
+
+@dsl.kernel
 def anew(x, y, steps):
     """Arrays of the iteration of a loop around."""
     n = len(x)
@@ -212,8 +224,8 @@ def plane(a, b, steps):
 #: Kernels, and whether what they write to a shadow is left out.
 KERNELS = [
     (ends_first, True), (ends_last, True), (ends_stay, True), (one_sided, True), (by_itself, True), (looked_at, True),
-    (twice, False), (looked_at_late, False), (inside, False), (inside_first, False), (old_ones, False),
-    (shorter_and_shorter, False), (length_of_each, False),
+    (read_behind, True), (twice, False), (looked_at_late, False), (inside, False), (inside_first, False),
+    (old_ones, False), (shorter_and_shorter, False), (length_of_each, False),
 ]  # fmt: skip
 STEPS = [0, 1, 2, 5]
 

@@ -15,7 +15,7 @@ from mlir._mlir_libs._mlirDialectsLLVM import translate_module_to_llvmir
 from mlir.ir import Context, Location, Module, Operation, StringAttr, SymbolTable, WalkOrder, WalkResult
 from mlir.passmanager import PassManager
 
-from . import addresses, grid, sine_cosine, vector_library, vector_math
+from . import addresses, grid, seldom, sine_cosine, vector_library, vector_math
 from . import entry as entries
 from .atomics import add_functions, outline_atomics
 from .booleans import store_as_bytes
@@ -88,7 +88,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     atomics = outline_atomics(module, text)
     settle_wraps(module, str(module))
     parts = grid.lower(module, text, options.check_threads, options.distinct_arrays)
-    run_in_strips(module, str(module), entries.body_name(entry), options, has_feature)
+    stripped = run_in_strips(module, str(module), entries.body_name(entry), options, has_feature)
     text = str(module)
     guard(module, text)
     deallocate(module, text)
@@ -109,8 +109,12 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     defined = sine_cosine.names(lanes) if pairs else []
     versions = vector_math.describe(module, has_feature if options.vector_math else None, defined)
     entries.mark_inlined(module, entry, not options.debug_info)
+    if stripped:
+        seldom.annotate(module)
     _run(module, *_after(text, options))
     _check_lowered(module)
+    if stripped:
+        seldom.tell(module)
     if options.distinct_arrays:
         entries.mark_distinct(module, entry, signature)
         grid.mark_distinct(module, parts)

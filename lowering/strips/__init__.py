@@ -32,29 +32,31 @@ _LOOP = re.compile(r"scf\.(?:for|while)\b")
 
 def run_in_strips(
     module: Module, text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]
-) -> None:
-    """Rewrite loops of `module` in place. `text`, the module's own, tells quickly whether to look; the arguments of the
-    function @`entry` do not overlap, if the options say so.
+) -> bool:
+    """Rewrite loops of `module` in place; whether there were any. `text`, the module's own, tells quickly whether to
+    look; the arguments of the function @`entry` do not overlap, if the options say so.
     """
     found = [(bits, registers) for feature, bits, registers in _REGISTERS if has_feature(feature)]
     loops = len(_LOOP.findall(text))
     if not found or options.opt_level < 2 or not 2 <= loops <= _MOST:
-        return
+        return False
     machine = Machine(*found[0], VectorFunctions(module, has_feature if options.vector_math else None))
+    done = []
     for function in functions(module):
         if function.name == "func.func":
             distinct = options.distinct_arrays and symbol_name(function) == entry
-            for loop in _outer_loops(function):
-                _try(loop, machine, distinct, options.fastmath)
+            done += [_try(loop, machine, distinct, options.fastmath) for loop in _outer_loops(function)]
+    return any(done)
 
 
-def _try(loop: Operation, machine: Machine, distinct: bool, any_order: bool) -> None:
-    """Run a loop in strips, or, if that is not to be, loops in it. (Innermost ones are LLVM's.)"""
-    if any(op.name in ("scf.for", "scf.while") for op in walk(loop)[1:]) and not in_strips(
-        loop, machine, distinct, any_order
-    ):
-        for other in _outer_loops(loop):
-            _try(other, machine, distinct, any_order)
+def _try(loop: Operation, machine: Machine, distinct: bool, any_order: bool) -> bool:
+    """Run a loop in strips, or, if that is not to be, loops in it; whether any was. (Innermost ones are LLVM's.)"""
+    if not any(op.name in ("scf.for", "scf.while") for op in walk(loop)[1:]):
+        return False
+    if in_strips(loop, machine, distinct, any_order):
+        return True
+    done = [_try(other, machine, distinct, any_order) for other in _outer_loops(loop)]
+    return any(done)
 
 
 def _outer_loops(op: Operation) -> list[Operation]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from mlir.ir import F32Type, F64Type, IndexType, InsertionPoint, Operation, Value
 
 from ..grid.emit import Emitter, attributes_of, constant, operations, plain, walk
+from ..seldom import mark
 from .assume import Form, without_errors
 from .emit import ANY_ORDER, Strip
 from .library import VectorFunctions
@@ -142,6 +143,7 @@ def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:
         for number, value in enumerate(found):
             loop.operands[3 + number] = value
         loop.move_before(e.op("scf.yield", list(loop.results)))
+        mark(loop)
 
 
 def _ask(strip: Strip, fit: Value, condition: Value, expected: bool, needed: list[Operation]) -> Value:

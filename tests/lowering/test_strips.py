@@ -13,7 +13,7 @@ import pytest
 import dsl
 from dsl import Active, Const, Duplicated, Forward, Reverse, autodiff
 from lowering.options import CpuOptions
-from lowering.pipeline import context
+from lowering.pipeline import context, to_llvm_ir
 from lowering.strips import loops, run_in_strips
 from tests.lowering.harness import compiled
 
@@ -442,6 +442,14 @@ def test_overlapping_arrays(always):
 @pytest.mark.parametrize("step, taken", [("%c1", True), ("%c2", False)])
 def test_steps(step, taken):
     assert is_left(nest(STORE).replace("%n step %c1", f"%n step {step}")) != taken
+
+
+def test_what_is_left_over_is_not_unrolled(always):
+    """The loop itself, which does the iterations that make up no strip, and the one in it; no other loop."""
+    made = to_llvm_ir(nest(STORE), "f", CpuOptions(), LANES.__contains__)
+    assert "llvm.loop.unroll.disable" in made
+    assert made.count("!llvm.loop ") == 2
+    assert always
 
 
 # whether it pays ----------------------------------------------------------------------------------------------------

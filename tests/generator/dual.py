@@ -275,13 +275,19 @@ class DualMath:
         return -x if (_value(x) < 0) != (_value(y) < 0) else x
 
 
+# Functions of NumPy that only move entries, or do arithmetic and comparisons with them.
+_NUMPYS_OWN = frozenset(
+    "where maximum minimum abs concatenate roll flip cumsum diff outer sort repeat tile take stack square".split()
+)
+
+
 class DualNumpy:
     """Stands in for the module `numpy`: elementwise functions of arrays whose entries are Duals and floats."""
 
     def __getattr__(self, name: str) -> Any:
         if name in UNARY:
             return np.frompyfunc(lambda x: unary(name, x), 1, 1)
-        if name in ("where", "maximum", "minimum", "abs"):
+        if name in _NUMPYS_OWN:
             return getattr(np, name)
         if name == "array":
             return lambda elements: np.array(elements, dtype=object)

@@ -251,8 +251,27 @@ def vector(s: Scope, n: int, depth: int) -> str:
         f"np.where({a} > {leaf(s)}, {a}, {b})",
         f"np.maximum({a}, {b})",
         f"np.abs({a})",
+        f"np.roll({a}, {s.random.randint(-2, 3)})",
+        f"np.flip({a})",
+        f"({a})[::-1]",
+        f"np.cumsum({a})",
+        f"np.sort({a})",
+        f"np.square({a})",
+        a,
+        a,
         a,
     ]
+    if n > 1:
+        k = s.random.randint(1, n - 1)
+        forms.append(f"np.concatenate((({a})[:{k}], ({b})[{k - n}:]))")
+        forms.append(f"np.concatenate(({a}, {b}))[::2]")
+        forms.append(f"np.outer({a}, {b})[{s.random.randint(-n, n - 1)}]")
+        forms.append(f"np.stack(({a}, {b}))[{s.random.randint(0, 1)}]")
+        forms.append(f"np.concatenate((np.diff({a}), ({b})[:1]))")
+    for p in s.of("p"):
+        if p.size[0] == n and any(v.size[0] > p.hi for v in s.of("v")):
+            base = s.random.choice([v for v in s.of("v") if v.size[0] > p.hi])
+            forms += [f"{base.name}[{p.name}]"] * 2
     for m in s.of("m"):
         if m.size[0] == n and views(s, m.size[1]):
             forms += [f"{m.name} @ ({vector(s, m.size[1], 0)})"] * 2

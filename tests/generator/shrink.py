@@ -31,7 +31,8 @@ def _statement_edits(tree: ast.Module) -> Iterator[ast.Module]:
                 owner, field = list(_blocks(edited))[number]
                 block = getattr(owner, field)
                 inner = [] if replacement == "drop" else getattr(block[at], replacement, None)
-                if inner is None or (replacement != "drop" and (not inner or isinstance(block[at], ast.FunctionDef))):
+                whole = isinstance(owner, ast.Module)  # one of the program's own functions
+                if inner is None or (replacement != "drop" and (not inner or whole)):
                     continue
                 block[at : at + 1] = inner
                 if not block and field == "body" and not isinstance(owner, ast.Module):

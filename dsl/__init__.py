@@ -49,7 +49,7 @@ _HOMES: dict[str, str] = {
         "thread_idx vote_all vote_any",
         "numpy": "abs all any dot empty empty_like exp full full_like log max maximum mean min minimum ones ones_like "
         "prod sqrt sum where zeros zeros_like",
-        "numpy.linalg": "cholesky det inv slogdet solve",
+        "numpy.linalg": "cholesky det eigh eigvalsh inv qr slogdet solve svd",
     }.items()
     for name in names.split()
 }

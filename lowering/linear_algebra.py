@@ -11,9 +11,13 @@ that are declared and have none. With m for `memref<?x?xT, strided<[?, ?], offse
     @dsl.lapack.lu_det.T(lu, pivots, a: m) -> T                                 the determinant
     @dsl.lapack.lu_logdet.T(lu, pivots, a: m) -> (T, T)                         its sign, and the logarithm of its size
     @dsl.lapack.cholesky.T(l: m, a: m) -> i64           l := a's factor, with zeros above; reads a's lower triangle
+    @dsl.lapack.eigh.T(w: m, v: m, a: m) -> i64         w, v := the values, a column, and the vectors, as columns, of a
+                                                        symmetric a; reads its lower triangle
+    @dsl.lapack.qr.T(q: m, r: m, a: m) -> i64           q r = a, which has no more columns than rows; q is as large as a
+    @dsl.lapack.svd.T(u: m, s: m, v: m, a: m) -> i64    u diag s vᵀ = a, with as many columns as a is small; s is one
 
-What is written comes first. The rows of lu and l are contiguous. The i64 is LAPACK's info: not 0 if a is singular, or
-not positive definite.
+What is written comes first. The rows of lu, l, v, w and s are contiguous. The i64 is LAPACK's info: not 0 if a is
+singular, or not positive definite, or if the values do not converge.
 Functions that work on factors take the matrix too, and do not read it: derivatives refer to it. Arguments fit and do
 not overlap; the caller has seen to it.
 """

@@ -12,6 +12,10 @@ f32 and m for `memref<?x?xT, strided<[?, ?], offset: ?>>`:
     @dsl.lapack.lu_det.T(lu, pivots, a: m) -> T                                 the determinant
     @dsl.lapack.lu_logdet.T(lu, pivots, a: m) -> (T, T)                         its sign, and the logarithm of its size
     @dsl.lapack.cholesky.T(l: m, a: m) -> i64           l := a's factor, with zeros above; reads a's lower triangle
+    @dsl.lapack.eigh.T(w: m, v: m, a: m) -> i64         w, v := the values, a column, and the vectors, as columns, of a
+                                                        symmetric a; reads its lower triangle
+    @dsl.lapack.qr.T(q: m, r: m, a: m) -> i64           q r = a, which has no more columns than rows; q is as large as a
+    @dsl.lapack.svd.T(u: m, s: m, v: m, a: m) -> i64    u diag s vᵀ = a, with as many columns as a is small; s is one
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ SMALL = 1000
 SINGULAR = "Singular matrix"
 NOT_POSITIVE = "Matrix is not positive definite"
 NOT_SQUARE = "the matrix must be square"
+WIDE = "the matrix must not have more columns than rows"
 MISMATCH = "the right side has not as many rows as the matrix"
 
 
@@ -210,7 +211,7 @@ def slogdet(b: Builder, a: Value) -> Value:
     """np.linalg.slogdet: the sign of the determinant, and the logarithm of its magnitude."""
     dtype = _number_type(b, (a,), "slogdet")
     pair = Factors(b, *_square(b, a, dtype, "slogdet"), check=False).scalars("lu_logdet", 2)
-    return StructValue(_slogdet_class(), tuple(pair))
+    return StructValue(_result_class("slogdet"), tuple(pair))
 
 
 def logdet(b: Builder, a: Value) -> Value:
@@ -219,9 +220,12 @@ def logdet(b: Builder, a: Value) -> Value:
     return Factors(b, *_square(b, a, dtype, "logdet"), check=False).scalars("lu_logdet", 2)[1]
 
 
-@lru_cache(maxsize=1)
-def _slogdet_class() -> Any:
-    return type(np.linalg.slogdet(np.ones((1, 1))))
+@lru_cache(maxsize=8)
+def _result_class(function: str) -> Any:
+    """The tuple that NumPy's function returns."""
+    if function == "svd":
+        return type(np.linalg.svd(np.ones((1, 1)), full_matrices=False))
+    return type(getattr(np.linalg, function)(np.ones((1, 1))))
 
 
 def cholesky(b: Builder, a: Value, upper: Value | None = None) -> Value:
@@ -231,9 +235,80 @@ def cholesky(b: Builder, a: Value, upper: Value | None = None) -> Value:
     matrix, size = _square(b, a, dtype, "cholesky")
     factor = allocate(b, dtype, [size, size])
     operands = [_matrix(b, factor), _matrix(b, transpose(b, matrix, [1, 0]) if turned else matrix)]
-    info = _call(b, "lapack.cholesky", dtype, operands, ["i64"], writes=1)[0]
-    b.check(arith.cmpi(arith.CmpIPredicate.eq, info, b.i64(0)), "LinAlgError", NOT_POSITIVE)
+    _check_info(b, _call(b, "lapack.cholesky", dtype, operands, ["i64"], writes=1)[0], NOT_POSITIVE)
     return transpose(b, factor, [1, 0]) if turned else factor
+
+
+def eigh(b: Builder, a: Value, UPLO: Value | None = None) -> Value:
+    """np.linalg.eigh: the eigenvalues of a symmetric matrix, ascending, and its eigenvectors as columns."""
+    values, vectors = _eigh(b, a, UPLO, "eigh")
+    return StructValue(_result_class("eigh"), (values, vectors))
+
+
+def eigvalsh(b: Builder, a: Value, UPLO: Value | None = None) -> Value:
+    """np.linalg.eigvalsh: the eigenvalues alone."""
+    return _eigh(b, a, UPLO, "eigvalsh")[0]
+
+
+def _eigh(b: Builder, a: Value, triangle: Value | None, what: str) -> tuple[Value, Value]:
+    letter = "L" if triangle is None else triangle.const
+    if letter not in ("L", "U", "l", "u"):
+        raise b.error(f'`UPLO` of {what}() is "L" or "U"')
+    dtype = _number_type(b, (a,), what)
+    matrix, size = _square(b, a, dtype, what)
+    if letter in ("U", "u"):
+        matrix = transpose(b, matrix, [1, 0])
+    values, vectors = allocate(b, dtype, [size]), allocate(b, dtype, [size, size])
+    operands = [_matrix(b, _as_columns(b, values)), _matrix(b, vectors), _matrix(b, matrix)]
+    _check_info(b, _call(b, "lapack.eigh", dtype, operands, ["i64"], writes=2)[0], "Eigenvalues did not converge")
+    return values, vectors
+
+
+def qr(b: Builder, a: Value, mode: Value | None = None) -> Value:
+    """np.linalg.qr of a matrix with no more columns than rows, reduced: orthonormal columns, and a triangle."""
+    if mode is not None and mode.const not in ("reduced", "r"):
+        raise b.error("the mode of qr() is 'reduced' or 'r' here", "the first columns of q are those of 'reduced'")
+    dtype, matrix, (rows, columns) = _any_matrix(b, a, "qr")
+    if isinstance(rows, int) and isinstance(columns, int):
+        if columns > rows:
+            raise b.error(f"qr(): {WIDE}, as this one of {rows} by {columns}", cls=errors.KernelValueError)
+    else:
+        ok = arith.cmpi(arith.CmpIPredicate.sle, as_index(b, columns), as_index(b, rows))
+        rows, columns = elementwise.guard_sizes(b, ok, [rows, columns], f"qr(): {WIDE}")
+        matrix = subview(b, matrix, [Part(0, rows), Part(0, columns)])
+    q, r = allocate(b, dtype, [rows, columns]), allocate(b, dtype, [columns, columns])
+    _call(b, "lapack.qr", dtype, [_matrix(b, q), _matrix(b, r), _matrix(b, matrix)], ["i64"], writes=2)
+    return r if mode is not None and mode.const == "r" else StructValue(_result_class("qr"), (q, r))
+
+
+def svd(b: Builder, a: Value, full_matrices: Value | None = None, compute_uv: Value | None = None) -> Value:
+    """np.linalg.svd with full_matrices=False: u, the singular values, descending, and the transpose of v."""
+    vectors = compute_uv is None or _flag(b, compute_uv, "compute_uv")
+    if vectors and (full_matrices is None or _flag(b, full_matrices, "full_matrices")):
+        raise b.error("svd() makes the thin matrices only", "write svd(a, full_matrices=False)")
+    dtype, matrix, (rows, columns) = _any_matrix(b, a, "svd")
+    if isinstance(rows, int) and isinstance(columns, int):
+        small: Size = min(rows, columns)
+    else:
+        small = arith.minsi(as_index(b, rows), as_index(b, columns))
+    u, s, v = (allocate(b, dtype, sizes) for sizes in ([rows, small], [small], [columns, small]))
+    operands = [_matrix(b, m) for m in (u, _as_columns(b, s), v, matrix)]
+    _check_info(b, _call(b, "lapack.svd", dtype, operands, ["i64"], writes=3)[0], "SVD did not converge")
+    return StructValue(_result_class("svd"), (u, s, transpose(b, v, [1, 0]))) if vectors else s
+
+
+def _any_matrix(b: Builder, a: Value, what: str) -> tuple[types.Scalar, Value, list[Size]]:
+    """The type to compute in, the matrix in it, and its sizes."""
+    dtype = _number_type(b, (a,), what)
+    rank = array_type(a).ndim
+    if rank != 2:
+        raise b.error(f"{what}() takes a matrix; this array has {rank} dimensions", "loop over the others")
+    matrix = _as_type(b, a, dtype)
+    return dtype, matrix, sizes_of(b, matrix)
+
+
+def _check_info(b: Builder, info: ir.Value, message: str) -> None:
+    b.check(arith.cmpi(arith.CmpIPredicate.eq, info, b.i64(0)), "LinAlgError", message)
 
 
 def solve_triangular(

@@ -399,6 +399,10 @@ _OWN: dict[str, Callable[..., Value]] = {
     "linalg.det": dense.det,
     "linalg.slogdet": dense.slogdet,
     "linalg.cholesky": dense.cholesky,
+    "linalg.eigh": dense.eigh,
+    "linalg.eigvalsh": dense.eigvalsh,
+    "linalg.qr": dense.qr,
+    "linalg.svd": dense.svd,
     "dsl.logdet": dense.logdet,
     "dsl.solve_triangular": dense.solve_triangular,
 }

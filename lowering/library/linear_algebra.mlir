@@ -16,6 +16,14 @@ func.func private @scipy.linalg.cython_lapack.$tgetrs(memref<i8>, memref<i32>, m
   memref<?xi32>, !m, memref<i32>, memref<i32>) attributes {llvm.bareptr}
 func.func private @scipy.linalg.cython_lapack.$tpotrf(memref<i8>, memref<i32>, !m, memref<i32>, memref<i32>)
   attributes {llvm.bareptr}
+func.func private @scipy.linalg.cython_lapack.$tsyevd(memref<i8>, memref<i8>, memref<i32>, !m, memref<i32>, !m,
+  memref<?x$T>, memref<i32>, memref<?xi32>, memref<i32>, memref<i32>) attributes {llvm.bareptr}
+func.func private @scipy.linalg.cython_lapack.$tgesdd(memref<i8>, memref<i32>, memref<i32>, !m, memref<i32>, !m, !m,
+  memref<i32>, !m, memref<i32>, memref<?x$T>, memref<i32>, memref<?xi32>, memref<i32>) attributes {llvm.bareptr}
+func.func private @scipy.linalg.cython_lapack.$tgeqrf(memref<i32>, memref<i32>, !m, memref<i32>, memref<?x$T>,
+  memref<?x$T>, memref<i32>, memref<i32>) attributes {llvm.bareptr}
+func.func private @scipy.linalg.cython_lapack.$torgqr(memref<i32>, memref<i32>, memref<i32>, !m, memref<i32>,
+  memref<?x$T>, memref<?x$T>, memref<i32>, memref<i32>) attributes {llvm.bareptr}
 
 // --- how a matrix lies in memory
 
@@ -382,6 +390,169 @@ func.func private @dsl.lapack.cholesky.$T(%l: !m, %a: !m) -> i64 {
   memref.store %none, %info_[] : memref<i32>
   func.call @scipy.linalg.cython_lapack.$tpotrf(%uplo_, %n_, %l, %lead_, %info_)
     : (memref<i8>, memref<i32>, !m, memref<i32>, memref<i32>) -> ()
+  %info = memref.load %info_[] : memref<i32>
+  %result = arith.extsi %info : i32 to i64
+  return %result : i64
+}
+
+// A number where Fortran takes one from.
+func.func private @dsl.number.$T(%x: index) -> memref<i32> {
+  %cell = memref.alloc() : memref<i32>
+  %i = arith.index_cast %x : index to i32
+  memref.store %i, %cell[] : memref<i32>
+  return %cell : memref<i32>
+}
+
+// The vectors come as columns as Fortran has them, which are rows here.
+func.func private @dsl.lapack.eigh.$T(%w: !m, %v: !m, %a: !m) -> i64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c3 = arith.constant 3 : index
+  %c5 = arith.constant 5 : index
+  %c6 = arith.constant 6 : index
+  %n = memref.dim %a, %c0 : !m
+  scf.for %i = %c0 to %n step %c1 {
+    scf.for %j = %c0 to %n step %c1 {
+      %row = arith.maxsi %i, %j : index
+      %column = arith.minsi %i, %j : index
+      %x = memref.load %a[%row, %column] : !m
+      memref.store %x, %v[%i, %j] : !m
+    }
+  }
+  %vectors = arith.constant 86 : i8
+  %upper = arith.constant 85 : i8
+  %job_ = memref.alloca() : memref<i8>
+  memref.store %vectors, %job_[] : memref<i8>
+  %uplo_ = memref.alloca() : memref<i8>
+  memref.store %upper, %uplo_[] : memref<i8>
+  %layout, %lead = func.call @dsl.layout.$T(%v) : (!m) -> (i8, i32)
+  %lead_ = memref.alloca() : memref<i32>
+  memref.store %lead, %lead_[] : memref<i32>
+  %nn = arith.muli %n, %n : index
+  %nn2 = arith.muli %nn, %c2 : index
+  %n6 = arith.muli %n, %c6 : index
+  %most = arith.addi %nn2, %n6 : index
+  %lwork = arith.addi %most, %c1 : index
+  %n5 = arith.muli %n, %c5 : index
+  %liwork = arith.addi %n5, %c3 : index
+  %work = memref.alloc(%lwork) : memref<?x$T>
+  %iwork = memref.alloc(%liwork) : memref<?xi32>
+  %n_ = func.call @dsl.number.$T(%n) : (index) -> memref<i32>
+  %lwork_ = func.call @dsl.number.$T(%lwork) : (index) -> memref<i32>
+  %liwork_ = func.call @dsl.number.$T(%liwork) : (index) -> memref<i32>
+  %info_ = func.call @dsl.number.$T(%c0) : (index) -> memref<i32>
+  func.call @scipy.linalg.cython_lapack.$tsyevd(%job_, %uplo_, %n_, %v, %lead_, %w, %work, %lwork_, %iwork, %liwork_,
+    %info_) : (memref<i8>, memref<i8>, memref<i32>, !m, memref<i32>, !m, memref<?x$T>, memref<i32>, memref<?xi32>,
+    memref<i32>, memref<i32>) -> ()
+  scf.for %i = %c0 to %n step %c1 {
+    scf.for %j = %c0 to %i step %c1 {
+      %x = memref.load %v[%i, %j] : !m
+      %y = memref.load %v[%j, %i] : !m
+      memref.store %y, %v[%i, %j] : !m
+      memref.store %x, %v[%j, %i] : !m
+    }
+  }
+  %info = memref.load %info_[] : memref<i32>
+  %result = arith.extsi %info : i32 to i64
+  return %result : i64
+}
+
+// LAPACK takes apart the matrix with contiguous columns, of which the rows here are the transpose's.
+func.func private @dsl.lapack.qr.$T(%q: !m, %r: !m, %a: !m) -> i64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c64 = arith.constant 64 : index
+  %zero = arith.constant 0.0 : $T
+  %m = memref.dim %a, %c0 : !m
+  %n = memref.dim %a, %c1 : !m
+  %at = memref.transpose %a (i, j) -> (j, i) : !m to !m
+  %factors = func.call @dsl.compact.$T(%at) : (!m) -> !m
+  %layout, %lead = func.call @dsl.layout.$T(%factors) : (!m) -> (i8, i32)
+  %lead_ = memref.alloca() : memref<i32>
+  memref.store %lead, %lead_[] : memref<i32>
+  %tau = memref.alloc(%n) : memref<?x$T>
+  %n1 = arith.maxsi %n, %c1 : index
+  %lwork = arith.muli %n1, %c64 : index
+  %work = memref.alloc(%lwork) : memref<?x$T>
+  %m_ = func.call @dsl.number.$T(%m) : (index) -> memref<i32>
+  %n_ = func.call @dsl.number.$T(%n) : (index) -> memref<i32>
+  %lwork_ = func.call @dsl.number.$T(%lwork) : (index) -> memref<i32>
+  %info_ = func.call @dsl.number.$T(%c0) : (index) -> memref<i32>
+  func.call @scipy.linalg.cython_lapack.$tgeqrf(%m_, %n_, %factors, %lead_, %tau, %work, %lwork_, %info_)
+    : (memref<i32>, memref<i32>, !m, memref<i32>, memref<?x$T>, memref<?x$T>, memref<i32>, memref<i32>) -> ()
+  scf.for %i = %c0 to %n step %c1 {
+    scf.for %j = %c0 to %n step %c1 {
+      %kept = arith.cmpi sge, %j, %i : index
+      %x = memref.load %factors[%j, %i] : !m
+      %y = arith.select %kept, %x, %zero : $T
+      memref.store %y, %r[%i, %j] : !m
+    }
+  }
+  func.call @scipy.linalg.cython_lapack.$torgqr(%m_, %n_, %n_, %factors, %lead_, %tau, %work, %lwork_, %info_)
+    : (memref<i32>, memref<i32>, memref<i32>, !m, memref<i32>, memref<?x$T>, memref<?x$T>, memref<i32>, memref<i32>)
+    -> ()
+  scf.for %i = %c0 to %m step %c1 {
+    scf.for %j = %c0 to %n step %c1 {
+      %x = memref.load %factors[%j, %i] : !m
+      memref.store %x, %q[%i, %j] : !m
+    }
+  }
+  %info = memref.load %info_[] : memref<i32>
+  %result = arith.extsi %info : i32 to i64
+  return %result : i64
+}
+
+func.func private @dsl.lapack.svd.$T(%u: !m, %s: !m, %v: !m, %a: !m) -> i64 {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %m = memref.dim %a, %c0 : !m
+  %n = memref.dim %a, %c1 : !m
+  %k = memref.dim %s, %c0 : !m
+  %at = memref.transpose %a (i, j) -> (j, i) : !m to !m
+  %read = func.call @dsl.compact.$T(%at) : (!m) -> !m
+  %ut0 = memref.alloc(%k, %m) : memref<?x?x$T>
+  %ut = memref.cast %ut0 : memref<?x?x$T> to !m
+  %layout, %lead = func.call @dsl.layout.$T(%read) : (!m) -> (i8, i32)
+  %lead_ = memref.alloca() : memref<i32>
+  memref.store %lead, %lead_[] : memref<i32>
+  %layout1, %leadu = func.call @dsl.layout.$T(%ut) : (!m) -> (i8, i32)
+  %leadu_ = memref.alloca() : memref<i32>
+  memref.store %leadu, %leadu_[] : memref<i32>
+  %layout2, %leadv = func.call @dsl.layout.$T(%v) : (!m) -> (i8, i32)
+  %leadv_ = memref.alloca() : memref<i32>
+  memref.store %leadv, %leadv_[] : memref<i32>
+  %small = arith.constant 83 : i8
+  %job_ = memref.alloca() : memref<i8>
+  memref.store %small, %job_[] : memref<i8>
+  // 4 k² + 7 k and more, and what the larger side takes.
+  %kk = arith.muli %k, %k : index
+  %kk8 = arith.muli %kk, %c8 : index
+  %mn = arith.maxsi %m, %n : index
+  %mk = arith.addi %mn, %k : index
+  %mk8 = arith.muli %mk, %c8 : index
+  %wide = arith.muli %mk8, %c8 : index
+  %all = arith.addi %kk8, %wide : index
+  %lwork = arith.addi %all, %c8 : index
+  %work = memref.alloc(%lwork) : memref<?x$T>
+  %k8 = arith.muli %k, %c8 : index
+  %liwork = arith.addi %k8, %c1 : index
+  %iwork = memref.alloc(%liwork) : memref<?xi32>
+  %m_ = func.call @dsl.number.$T(%m) : (index) -> memref<i32>
+  %n_ = func.call @dsl.number.$T(%n) : (index) -> memref<i32>
+  %lwork_ = func.call @dsl.number.$T(%lwork) : (index) -> memref<i32>
+  %info_ = func.call @dsl.number.$T(%c0) : (index) -> memref<i32>
+  // vᵀ in Fortran's order is v in ours.
+  func.call @scipy.linalg.cython_lapack.$tgesdd(%job_, %m_, %n_, %read, %lead_, %s, %ut, %leadu_, %v, %leadv_, %work,
+    %lwork_, %iwork, %info_) : (memref<i8>, memref<i32>, memref<i32>, !m, memref<i32>, !m, !m, memref<i32>, !m,
+    memref<i32>, memref<?x$T>, memref<i32>, memref<?xi32>, memref<i32>) -> ()
+  scf.for %i = %c0 to %m step %c1 {
+    scf.for %j = %c0 to %k step %c1 {
+      %x = memref.load %ut[%j, %i] : !m
+      memref.store %x, %u[%i, %j] : !m
+    }
+  }
   %info = memref.load %info_[] : memref<i32>
   %result = arith.extsi %info : i32 to i64
   return %result : i64

@@ -53,6 +53,38 @@ def determinants(a):
 
 
 @dsl.kernel
+def spectrum(a, x):
+    """Values and vectors, as far as the signs of the vectors do not matter."""
+    w, v = np.linalg.eigh(a)
+    upper = np.linalg.eigh(a, "U")
+    y = v.T @ x
+    return dsl.sum(np.sin(w) * y * y) + w[0] * w[1] + upper.eigenvalues[3] * (upper.eigenvectors[:, 1] @ x) ** 2
+
+
+@dsl.kernel
+def values(a, b):
+    return dsl.sum(np.linalg.eigvalsh(a) ** 3) + dsl.sum(np.sqrt(np.linalg.svd(b, compute_uv=False)))
+
+
+@dsl.kernel
+def orthogonal(b, w, v):
+    q, r = np.linalg.qr(b)
+    return dsl.sum(q * w) + dsl.sum(np.sin(r) * v[:3, :3]) + np.linalg.qr(b, mode="r")[0, 1]
+
+
+@dsl.kernel
+def singular(b, w):
+    u, s, vt = np.linalg.svd(b, full_matrices=False)
+    return dsl.sum(u * s**2 @ vt * w) + dsl.sum(u[:, :1] @ vt[:1] * w) + s[1] * s[2]
+
+
+@dsl.kernel
+def wide(b, w):
+    u, s, vt = np.linalg.svd(b.T, full_matrices=False)
+    return dsl.sum(u[:, :2] @ vt[:2] * w.T) + dsl.sum(np.log(s))
+
+
+@dsl.kernel
 def factor(a, w):
     return dsl.sum(np.linalg.cholesky(a) * w)
 
@@ -83,6 +115,11 @@ CASES = {
     "solved": (solved, (A, B, W)),
     "solved_vector": (solved_vector, (A, B[:, 0].copy())),
     "determinants": (determinants, (A,)),
+    "spectrum": (spectrum, (V, W[:, 0].copy())),
+    "values": (values, (V, W)),
+    "orthogonal": (orthogonal, (B, W, V)),
+    "singular": (singular, (B, W)),
+    "wide": (wide, (B, W)),
     "factor": (factor, (S, V)),
     "inverse": (inverse, (A, V)),
     "triangles": (triangles, (A, B, W)),
@@ -132,7 +169,10 @@ def test_forward_of_two_directions(name):
         np.testing.assert_allclose(tangents[lane], expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["aliased", "solved", "determinants", "factor", "triangles"])
+FACTORISED = ["spectrum", "values", "orthogonal", "singular", "wide"]
+
+
+@pytest.mark.parametrize("name", ["aliased", "solved", "determinants", "factor", "triangles", *FACTORISED])
 def test_second_order(name):
     kernel, args = CASES[name]
     direction = RNG.standard_normal(args[0].shape)
@@ -147,7 +187,7 @@ def test_second_order(name):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["product", "solved", "factor"])
+@pytest.mark.parametrize("name", ["product", "solved", "factor", *FACTORISED])
 def test_single_precision(name):
     kernel, args = CASES[name]
     small = tuple(a.astype(np.float32) for a in args)
@@ -195,6 +235,25 @@ def test_cholesky_reads_the_lower_triangle():
     assert np.all(ds[np.triu_indices(N, 1)] == 0)
 
 
+def test_eigh_reads_one_triangle():
+    gradient = dsl.gradient(Reverse, dsl.kernel(lambda a: dsl.sum(np.linalg.eigvalsh(a) ** 3)), V)
+    assert np.all(gradient[np.triu_indices(N, 1)] == 0)
+    gradient = dsl.gradient(Reverse, dsl.kernel(lambda a: dsl.sum(np.linalg.eigvalsh(a, "U") ** 3)), V)
+    assert np.all(gradient[np.tril_indices(N, -1)] == 0)
+
+
+def test_equal_values():
+    """Of equal eigenvalues a symmetric function has a derivative, of which nothing is lost; the vectors have none."""
+    of_values = dsl.kernel(lambda a: dsl.sum(np.linalg.eigvalsh(a) ** 2))
+    np.testing.assert_allclose(dsl.gradient(Reverse, of_values, 3 * np.eye(N)), 6 * np.eye(N))
+    of_vectors = dsl.kernel(lambda a, x: dsl.sum(np.linalg.eigh(a)[1] @ x))
+    assert not np.all(np.isfinite(dsl.gradient(Reverse, of_vectors, 3 * np.eye(N), Const(np.arange(1.0, N + 1)))[0]))
+    rank_one = np.outer(np.arange(1.0, 4.0), np.ones(2))
+    nuclear = dsl.kernel(lambda a: dsl.sum(np.linalg.svd(a, compute_uv=False)[:1]))
+    u, _, vt = np.linalg.svd(rank_one, full_matrices=False)
+    np.testing.assert_allclose(dsl.gradient(Reverse, nuclear, rank_one), u[:, :1] @ vt[:1], atol=1e-12)
+
+
 def test_factorised_once():
     """The reverse sweep and the second order work by the factors of the forward sweep."""
     text = solved.ir("autodiff", Reverse, Active, Duplicated(A, A.copy()), Duplicated(B, B.copy()), Const(W))
@@ -233,6 +292,11 @@ def test_other_types():
         (lambda a, b: dsl.solve(a, b), (np.ones((3, 2)), np.ones(3)), np.linalg.LinAlgError, "must be square"),
         (lambda a, b: dsl.solve(a, b), (np.eye(3), np.ones(2)), ValueError, "not as many rows"),
         (lambda a: dsl.cholesky(a), (-np.eye(2),), np.linalg.LinAlgError, "not positive definite"),
+        (lambda a: np.linalg.qr(a), (np.ones((2, 3)),), ValueError, "more columns than rows"),
+        (lambda a: np.linalg.qr(a, mode="complete"), (np.ones((3, 2)),), TypeError, "mode of qr"),
+        (lambda a: np.linalg.svd(a), (np.ones((3, 2)),), TypeError, "thin matrices only"),
+        (lambda a: np.linalg.eigh(a)[0], (np.ones((3, 2)),), np.linalg.LinAlgError, "must be square"),
+        (lambda a: np.linalg.eigvalsh(a, "X"), (np.ones((3, 3)),), TypeError, "UPLO"),
         (lambda a: dsl.inv(a), (np.zeros((2, 2)),), np.linalg.LinAlgError, "Singular matrix"),
         (lambda a, b: dsl.solve_triangular(a, b), (np.zeros((2, 2)), np.ones(2)), np.linalg.LinAlgError, "Singular"),
         (lambda a, b: a @ b, (np.eye(3), np.ones((2, 2))), ValueError, "inner sizes"),

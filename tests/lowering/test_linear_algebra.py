@@ -21,6 +21,9 @@ TYPES = {
     "lapack.lu_det": f"({M}, memref<?xi32>, {M}) -> T",
     "lapack.lu_logdet": f"({M}, memref<?xi32>, {M}) -> (T, T)",
     "lapack.cholesky": f"({M}, {M}) -> i64",
+    "lapack.eigh": f"({M}, {M}, {M}) -> i64",
+    "lapack.qr": f"({M}, {M}, {M}) -> i64",
+    "lapack.svd": f"({M}, {M}, {M}, {M}) -> i64",
 }
 _made = {}
 
@@ -155,6 +158,50 @@ def test_cholesky(element):
         assert library("lapack.cholesky", element)(l, laid_out(lower, LAYOUTS[n % 5])) == 0
         np.testing.assert_allclose(l, scipy.linalg.cholesky(a.astype(float), lower=True), atol=10 * TOLERANCE[element])
     assert library("lapack.cholesky", "f64")(np.zeros((2, 2)), -np.eye(2)) != 0
+
+
+@pytest.mark.parametrize("element", ["f64", "f32"])
+def test_eigh(element):
+    rng = np.random.default_rng(6)
+    for n in (0, 1, 2, 5, 60):
+        a = rng.standard_normal((n, n)).astype(DTYPE[element])
+        a = a + a.T
+        lower = np.where(np.tri(n) > 0, a, np.nan).astype(DTYPE[element])  # the upper triangle is not read
+        w, v = np.full((n, 1), np.nan, a.dtype), np.full_like(a, np.nan)
+        assert library("lapack.eigh", element)(w, v, laid_out(lower, LAYOUTS[n % 5])) == 0
+        tolerance = 100 * TOLERANCE[element]
+        np.testing.assert_allclose(w[:, 0], np.linalg.eigvalsh(a.astype(float)), atol=tolerance)
+        np.testing.assert_allclose(a @ v, v * w[:, 0], atol=tolerance)
+        np.testing.assert_allclose(v.T @ v, np.eye(n), atol=tolerance)
+
+
+@pytest.mark.parametrize("element", ["f64", "f32"])
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_qr(element, how):
+    rng = np.random.default_rng(7)
+    for m, n in [(0, 0), (3, 0), (1, 1), (5, 5), (7, 3), (90, 40)]:
+        a = rng.standard_normal((m, n)).astype(DTYPE[element])
+        q, r = np.full_like(a, np.nan), np.full((n, n), np.nan, a.dtype)
+        assert library("lapack.qr", element)(q, r, laid_out(a, how)) == 0
+        expected = np.linalg.qr(a.astype(float))
+        np.testing.assert_allclose(q, expected[0], atol=10 * TOLERANCE[element])
+        np.testing.assert_allclose(r, expected[1], atol=100 * TOLERANCE[element])
+
+
+@pytest.mark.parametrize("element", ["f64", "f32"])
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_svd(element, how):
+    rng = np.random.default_rng(8)
+    for m, n in [(0, 0), (3, 0), (0, 3), (1, 1), (1, 4), (5, 5), (7, 3), (3, 7), (300, 2), (2, 300), (90, 40)]:
+        a = rng.standard_normal((m, n)).astype(DTYPE[element])
+        k = min(m, n)
+        u, s, v = (np.full(shape, np.nan, a.dtype) for shape in ((m, k), (k, 1), (n, k)))
+        assert library("lapack.svd", element)(u, s, v, laid_out(a, how)) == 0
+        tolerance = 100 * TOLERANCE[element]
+        np.testing.assert_allclose(s[:, 0], np.linalg.svd(a.astype(float), compute_uv=False), atol=tolerance)
+        np.testing.assert_allclose((u * s[:, 0]) @ v.T, a, atol=tolerance)
+        np.testing.assert_allclose(u.T @ u, np.eye(k), atol=tolerance)
+        np.testing.assert_allclose(v.T @ v, np.eye(k), atol=tolerance)
 
 
 def test_array_as_pointer():

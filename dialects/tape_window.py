@@ -5,8 +5,8 @@ two before. Where such an iteration costs less than its row takes to get to memo
 kept, as many as make the window between them fit in a near cache; the rows of a window are overwritten by those of the
 next one. The reverse loop, when it comes down to the last row of a window, runs the iterations that write it again.
 
-How long a window is turns out when the code runs: a tape that is short enough, and rows that are too long for a window
-of a few, are kept as they are.
+How long a window is turns out when the code runs: a tape that is small, and rows that are too long for a window of a
+few, are kept as they are.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from .plan import pure
 
 #: So many bytes the rows may have that are computed again: what a near cache holds besides what an iteration works on.
 _NEAR = 3 << 18
+#: A tape of so many bytes is no trouble.
+_SMALL = 1 << 22
 #: To compute fewer rows again saves too little.
 _LEAST = 3
-#: A tape of so few rows is kept.
+#: A tape of so few rows is small, or its rows are too long.
 _SHORT = 16
 #: More operations than these on numbers take longer than memory does.
 _CHEAP = 24
@@ -171,11 +173,12 @@ class _Window:
         row, kept = b.index(_BYTES[str(old.element_type)]), b.index(self.kept)
         for size in sizes:
             row = b.integer("muli", row, size)
-        again = b.integer("divui", b.index(_NEAR), b.integer("maxui", row, b.index(1)))
+        row = b.integer("maxui", row, b.index(1))
+        again, small = (b.integer("divui", b.index(size), row) for size in (_NEAR, _SMALL))
         length = b.integer("addi", again, kept)
         windows = b.integer("addi", b.integer("divui", count, length), b.index(1))
         total = b.integer("addi", again, b.integer("muli", windows, kept))
-        pays = b.integer("andi", b.compare("sgt", again, b.index(_LEAST - 1)), b.compare("sgt", count, total))
+        pays = b.integer("andi", b.compare("sgt", again, b.index(_LEAST - 1)), b.compare("sgt", count, small))
         length, kept, total = (
             b.value("arith.select", [pays, value, other], count.type)
             for value, other in ((length, b.integer("addi", count, b.index(1))), (kept, b.index(0)), (total, count))

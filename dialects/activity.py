@@ -121,7 +121,7 @@ class Activity:
     def _find_captured(self, op: Operation) -> list[Value]:
         """Of an op, when those of the ops in it are known."""
         found: dict[Value, None] = {}
-        blocks = [block for region in op.regions for block in region.blocks]
+        blocks = [block for region in op.regions for block in region.blocks] if len(op.regions) else []
         for inner in [inner for block in blocks for inner in operations(block)]:
             used = [v for v in inner.operands if self.value(v)]
             found.update(dict.fromkeys([*used, *(self._captured[inner] if len(inner.regions) else ())]))
@@ -310,7 +310,12 @@ class Activity:
         """Active objects, and those that some memref may point to as well as to an active one."""
         active = self._varied_objects & self._useful_objects
         values = [v for op in self._ops for v in op.results] + [
-            a for op in self._ops for region in op.regions for block in region.blocks for a in block.arguments
+            a
+            for op in self._ops
+            if len(op.regions)
+            for region in op.regions
+            for block in region.blocks
+            for a in block.arguments
         ]
         groups = [self.objects.of(v) for v in values if is_memref(v.type) and len(self.objects.of(v)) > 1]
         changed = True
@@ -382,6 +387,6 @@ def _in_and_out(function: Operation) -> list[Operation]:
         found.append(op)
         if entering and len(op.regions):
             todo.append((op, False))
-            blocks = [block for region in op.regions for block in region.blocks]
+            blocks = [block for region in op.regions for block in region.blocks] if len(op.regions) else []
             todo += [(inner, True) for block in reversed(blocks) for inner in reversed(operations(block))]
     return found

@@ -30,8 +30,8 @@ def taped_values(loop: Operation, needed: set[Value], sources: Callable[[Operati
     """
     depth = {block: 0 for region in loop.regions for block in region.blocks}
     for op in walk(loop):
-        for region in op.regions:
-            for block in region.blocks:
+        if len(op.regions):
+            for block in (block for region in op.regions for block in region.blocks):
                 depth.setdefault(block, depth.get(op.block, 0) + (op.name in LOOPS))
     network = _Network()
     todo = [v for v in needed if home(v) in depth and not is_memref(v.type)]

@@ -42,6 +42,7 @@ class _Sweeper:
         self.entered: set[Block] = {self.entry}  # what is around them is kept
         self.needed: set[MemoryObject] = set()  # whose contents are
         self.kept: dict[Operation, set[int]] = {}
+        self.marked: set[Value] = set()
         self.todo: list[Value] = []
         self.later: list[Operation] = []
         self.frees: dict[Operation, list[Operation]] = {}
@@ -61,7 +62,7 @@ class _Sweeper:
                 self._keep(self.later.pop())
             else:
                 self._mark(self.todo.pop())
-        self._sweep(self.entry)
+        self._sweep()
 
     def _effect(self, op: Operation) -> bool:
         """Whether `op` does something that can be seen from outside by itself."""
@@ -81,6 +82,9 @@ class _Sweeper:
         return memory.allocation is None and memory.argument not in self.unneeded
 
     def _mark(self, value: Value) -> None:
+        if value in self.marked:
+            return
+        self.marked.add(value)
         if isinstance(value, BlockArgument):
             block = value.owner
             if block == self.entry:
@@ -122,24 +126,25 @@ class _Sweeper:
         if name.startswith(NUMBERS):
             self.todo += op.operands
             return
+        operands = list(op.operands)
         if name == LAUNCH:
-            self.todo += op.operands
+            self.todo += operands
             # Threads that have work left meet as they did.
             self.later += [inner for inner in walk(op) if inner.name in BARRIERS]
         elif name == "scf.for":
-            self.todo += list(op.operands)[:3]
+            self.todo += operands[:3]
         elif name == "scf.if":
-            self.todo.append(op.operands[0])
+            self.todo.append(operands[0])
         elif name == "scf.while":
             self._keep_while(op)
         else:
-            self.todo += op.operands
+            self.todo += operands
             if len(op.regions):  # ops whose regions are not looked into keep all that is in them
                 for inner in walk(op)[1:]:
                     self._keep(inner)
         if name == "memref.dim":
             return  # of the shape, not of the contents
-        for value in (*op.operands, *op.results):
+        for value in (*operands, *op.results):
             if is_memref(value.type):
                 self._keep_writers(value)
 
@@ -162,19 +167,24 @@ class _Sweeper:
                 self.later += memory.writers
 
     # sweeping ------------------------------------------------------------------------------------------------------
-    def _sweep(self, block: Block) -> None:
-        for op in reversed(operations(block)[:-1]):
-            if op not in self.live:
-                op.erase()
-            elif op.name in _REGIONS:
-                keep = sorted(self.kept.get(op, ()))
-                if len(keep) < len(op.results):
+    def _sweep(self) -> None:
+        found: list[tuple[Operation, list[int] | None]] = []  # what is dead, and what carries or gives less than it did
+        nested = 0  # so many of the next ones go with the op that they are in
+        for op in self.objects.ops[1:]:
+            if nested:
+                nested -= 1
+            elif op in self.live:
+                if op.name in _REGIONS and len(keep := sorted(self.kept.get(op, ()))) < len(op.results):
+                    found.append((op, keep))
                     self._release(op, set(keep))
-                for region in op.regions:
-                    for inner in region.blocks:
-                        self._sweep(inner)
-                if len(keep) < len(op.results):
-                    self._narrow(op, keep)
+            elif op.name not in _ENDS:
+                found.append((op, None))
+                nested = len(walk(op)) - 1
+        for op, kept in reversed(found):  # users first
+            if kept is None:
+                op.erase()
+            else:
+                self._narrow(op, kept)
 
     def _release(self, op: Operation, keep: set[int]) -> None:
         """End the uses that the terminators make of values that are carried for nobody."""
@@ -191,8 +201,6 @@ class _Sweeper:
                             else block.arguments[offset + i]
                         )
                         last.operands[i] = here
-                        if op.name == "scf.if":
-                            self.live.add(operation(here.owner))
 
     def _narrow(self, op: Operation, keep: list[int]) -> None:
         """Rebuild `op` with only the carried values (or results) number `keep`."""

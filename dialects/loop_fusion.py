@@ -34,7 +34,7 @@ def fuse_loops(function: Operation) -> bool:
     if any(op.name in (LAUNCH, "scf.parallel") for op in walk(function)):
         return False
     objects = Objects(function)
-    blocks = [block for op in walk(function) for region in op.regions for block in region.blocks]
+    blocks = [block for op in walk(function) if len(op.regions) for region in op.regions for block in region.blocks]
     found = [_fuse_in(block, objects) for block in reversed(blocks)]  # (inner ones first: their loops may go)
     return any(found)
 

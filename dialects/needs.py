@@ -69,5 +69,6 @@ def needed_within(op: Operation, activity: Activity) -> set[Value]:
             found.update(v for v in (*inner.operands, *captured(inner)) if not is_memref(v.type))
             continue
         found.update(needs(inner, activity))
-        todo += [other for region in inner.regions for block in region.blocks for other in operations(block)]
+        if len(inner.regions):
+            todo += [other for region in inner.regions for block in region.blocks for other in operations(block)]
     return found

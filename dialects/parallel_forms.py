@@ -121,9 +121,7 @@ class ParallelForms(LaunchForms):
 
         return nest(0, inits)
 
-    def _loop(
-        self, trips: Value, inits: list[Value], body: Callable[[Value, list[Value]], list[Value]]
-    ) -> list[Value]:
+    def _loop(self, trips: Value, inits: list[Value], body: Callable[[Value, list[Value]], list[Value]]) -> list[Value]:
         block = self.b.for_loop(self.b.index(0), trips, self.b.index(1), inits)
         with self.b.at(block):
             self.b.op("scf.yield", body(block.arguments[0], list(block.arguments)[1:]))

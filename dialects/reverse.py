@@ -156,9 +156,7 @@ class Reverse(MemoryAdjoints, LaunchAdjoints):
         if rule is None:
             raise no_rule(op)
         wanted = [self.activity.value(o) for o in op.operands]
-        read = (
-            rule.needs(i, j) for i, c in enumerate(cotangents) for j, w in enumerate(wanted) if c is not None and w
-        )
+        read = (rule.needs(i, j) for i, c in enumerate(cotangents) for j, w in enumerate(wanted) if c is not None and w)
         leaves = sorted(set[Leaf]().union(*read))  # (what a set has first is another in each process)
         olds = [(op.operands if kind == "x" else op.results)[k] for kind, k in leaves]
         values = dict(zip(leaves, lookup_all(self, olds, scope), strict=True))

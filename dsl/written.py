@@ -28,6 +28,8 @@ _VIEWS = frozenset(
         "load",
     ]
 ) | {"arith.select"}
+#: Operations on numbers, whose names begin so: most of all.
+_NUMBERS = ("math.", "complex.", "arith.add", "arith.sub", "arith.mul", "arith.div", "arith.c", "arith.ext")
 _READERS = frozenset(
     f"memref.{name}"
     for name in [
@@ -112,13 +114,15 @@ class _Function:
 
     def _op(self, op: ir.Operation) -> None:
         name = op.name
+        if name.startswith(_NUMBERS):
+            return
         operands = [v for v in op.operands if _is_memref(v)]
         results = [v for v in op.results if _is_memref(v)]
         if name in _STRUCTURED:
             self._structured(op, operands, results)
             return
-        for region in op.regions:
-            for block in region.blocks:
+        if len(op.regions):
+            for block in (block for region in op.regions for block in region.blocks):
                 self._block(block)
         if not operands:
             return
@@ -150,7 +154,7 @@ class _Function:
             for block in region.blocks:
                 self._block(block)
                 ways.append([a for a in block.arguments if _is_memref(a)])
-                last = list(block.operations)[-1].operation
+                last = block.operations[-1].operation
                 if last.name in _ENDS:
                     ways.append([v for v in last.operands if _is_memref(v)])
         ways = [way for way in ways if way]

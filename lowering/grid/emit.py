@@ -61,7 +61,7 @@ def home(value: Value) -> Block:
 
 def captured(op: Operation) -> list[Value]:
     """Values that `op`'s regions use and that are defined outside of them, each once."""
-    inside = {block for inner in walk(op) for region in inner.regions for block in region.blocks}
+    inside = {block for inner in walk(op) if len(inner.regions) for region in inner.regions for block in region.blocks}
     found: dict[Value, None] = {}
     for inner in walk(op):
         if inner != op:

@@ -68,7 +68,7 @@ def of_launch(e: Emitter, launch: Operation, reach: Reach, dims: list[Value], gi
 
 def of_iteration(e: Emitter, loop: Operation) -> Value:
     """What an iteration of a parallel loop does: bounds of loops in it are known if they are from outside."""
-    inside = {block for op in walk(loop) for region in op.regions for block in region.blocks}
+    inside = {block for op in walk(loop) if len(op.regions) for region in op.regions for block in region.blocks}
 
     def trips(inner: Operation) -> Value | None:
         if inner.name != "scf.for":

@@ -193,4 +193,3 @@ def _carried(loop: Operation, number: int, any_order: bool) -> Carried | None:
         return None
     value = op.operands[1 - use.operand_number]
     return Carried(op, value, ANY_ORDER if op.name == "arith.addf" and is_free(op, any_order) else None)
-

@@ -110,7 +110,9 @@ class Steady:
 
     def __init__(self, loop: Operation):
         self.counter = loop.regions[0].blocks[0].arguments[0]
-        self._blocks = {block for op in walk(loop) for region in op.regions for block in region.blocks}
+        self._blocks = {
+            block for op in walk(loop) if len(op.regions) for region in op.regions for block in region.blocks
+        }
 
     def sum(self, value: Value) -> dict[object, int] | None:
         """Each part with its factor; a constant has the name "". None: it is no such sum."""

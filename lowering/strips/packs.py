@@ -33,7 +33,7 @@ def packs(loop: Operation, shapes: Shapes) -> list[Pack]:
     """What is worth bringing together for strips of `loop`."""
     found: dict[object, Pack] = {}
     ops = walk(loop)
-    blocks = {block for op in ops for region in op.regions for block in region.blocks}
+    blocks = {block for op in ops if len(op.regions) for region in op.regions for block in region.blocks}
     stored = {op.operands[1] for op in ops if op.name == "memref.store"}
     apart = {inner for op in shapes.serial for inner in walk(op)}
     steady = Steady(loop)

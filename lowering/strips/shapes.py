@@ -57,7 +57,9 @@ class Shapes:
         self.inside_serial: set[Value] = set()
         self._skipped = memory.folded | set(combining)
         self._step: dict[Value, Step] = {loop.regions[0].blocks[0].arguments[0]: 1}
-        self._blocks = {block for op in walk(loop) for region in op.regions for block in region.blocks}
+        self._blocks = {
+            block for op in walk(loop) if len(op.regions) for region in op.regions for block in region.blocks
+        }
         self._changed = True
         while self._changed:
             self._changed = False

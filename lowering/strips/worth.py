@@ -23,9 +23,7 @@ _CALL, _DIVISION, _WAIT = 12.0, 4.0, 3.0
 _DIVISIONS = ("arith.div", "arith.rem", "math.sqrt", "math.rsqrt")
 
 
-def pays(
-    loop: Operation, shapes: Shapes, memory: Memory, packed: list[Pack], lanes: int, any_order: bool
-) -> bool:
+def pays(loop: Operation, shapes: Shapes, memory: Memory, packed: list[Pack], lanes: int, any_order: bool) -> bool:
     """Whether to run `loop` in strips of so many iterations."""
     body = loop.regions[0].blocks[0]
     apart = lanes * _Apart(lanes, any_order).block(body)

@@ -7,6 +7,7 @@ blocks. (The largest benchmark has 200.)
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -28,10 +29,12 @@ LARGE = ((3000, Effort(1, False, False, light=True)), (1000, Effort(2, True, Fal
 #: rotated are too much for code generation.)
 PASSES = ("AlwaysInliner", "SROA", "SimplifyCFG", "InstCombine", "LoopRotate")
 
-# Memory on the stack: what reverse sweeps need from forward ones, for the most part.
-_SLOT = re.compile(r"^  %(\S+) = alloca (.*, i64 1, .*)$", re.M)
-_HIDDEN = r"""  %slot.\1 = alloca \2
-  %\1 = call ptr asm "", "=r,0"(ptr %slot.\1) nounwind memory(none)"""
+# The first block of a function; in it, a number on the stack: what reverse sweeps need from forward ones, mostly.
+_ENTRY = re.compile(r"^define .*\{\n((?:  .*\n)+)", re.M)
+_SLOT = re.compile(r"^  %(\S+) = alloca (.*), i64 1, align [1248]$", re.M)
+_FRAME = """  %dsl.slots = alloca {type}
+  %dsl.frame = call ptr asm "", "=r,0"(ptr %dsl.slots) nounwind memory(none)
+"""
 
 
 def effort(text: str, level: int) -> Effort:
@@ -45,6 +48,23 @@ def effort(text: str, level: int) -> Effort:
 
 def keep_on_stack(text: str) -> str:
     """LLVM IR whose numbers on the stack stay there: as values, hundreds of them would be carried through thousands of
-    blocks, each by a phi of its own.
+    blocks, each by a phi of its own. Those of a function become parts of one, whose address LLVM does not look through.
     """
-    return _SLOT.sub(_HIDDEN, text)
+    types: list[str] = []
+
+    def together(entry: re.Match[str]) -> str:
+        slots = _SLOT.findall(entry[0])
+        if not slots:
+            return entry[0]
+        frame = f"%dsl.slots.{len(types)}"
+        types.append(f"{frame} = type {{ {', '.join(kind for _, kind in slots)} }}\n")
+        number = itertools.count()
+
+        def part(slot: re.Match[str]) -> str:
+            return f"  %{slot[1]} = getelementptr inbounds {frame}, ptr %dsl.frame, i32 0, i32 {next(number)}"
+
+        at = entry.start(1) - entry.start()
+        return entry[0][:at] + _FRAME.format(type=frame) + _SLOT.sub(part, entry[0][at:])
+
+    found = _ENTRY.sub(together, text)
+    return found.replace("\ndefine ", "\n" + "".join(types) + "define ", 1)

@@ -32,10 +32,8 @@ _CASTS = ("arith.index_cast", "arith.extsi")
 _SLT, _SGE = 2, 5
 
 
-def settle_wraps(module: Module, text: str) -> None:
-    """Rewrite the innermost loops of `module` in place. `text`, the module's own, tells quickly whether to look."""
-    if "arith.cmpi slt" not in text or "scf.for" not in text:
-        return
+def settle_wraps(module: Module) -> None:
+    """Rewrite the innermost loops of `module` in place."""
     loops: list[Operation] = []
 
     def visit(op: Operation) -> WalkResult:

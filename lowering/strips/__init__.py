@@ -12,7 +12,6 @@ pay, and `emit` makes them. A loop of which anything is not understood is left a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from mlir.ir import Module, Operation, WalkOrder, WalkResult
@@ -27,18 +26,18 @@ from .loops import Machine, in_strips
 _REGISTERS = (("avx512f", 512, 4), ("avx2", 256, 2))
 # Loops of a module: one with more has so much code that LLVM does less with it, too.
 _MOST = 200
-_LOOP = re.compile(r"scf\.(?:for|while)\b")
+_LOOPS = frozenset({"scf.for", "scf.while"})
 
 
-def run_in_strips(
-    module: Module, text: str, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]
-) -> bool:
-    """Rewrite loops of `module` in place; whether there were any. `text`, the module's own, tells quickly whether to
-    look; the arguments of the function @`entry` do not overlap, if the options say so.
+def run_in_strips(module: Module, entry: str, options: CpuOptions, has_feature: Callable[[str], bool]) -> bool:
+    """Rewrite loops of `module` in place; whether there were any. The arguments of the function @`entry` do not
+    overlap, if the options say so.
     """
     found = [(bits, registers) for feature, bits, registers in _REGISTERS if has_feature(feature)]
-    loops = len(_LOOP.findall(text))
-    if not found or options.opt_level < 2 or not 2 <= loops <= _MOST:
+    if not found or options.opt_level < 2:
+        return False
+    loops = sum(op.name in _LOOPS for op in walk(module.operation))
+    if not 2 <= loops <= _MOST:
         return False
     machine = Machine(*found[0], VectorFunctions(module, has_feature if options.vector_math else None))
     done = []
@@ -51,7 +50,7 @@ def run_in_strips(
 
 def _try(loop: Operation, machine: Machine, distinct: bool, any_order: bool) -> bool:
     """Run a loop in strips, or, if that is not to be, loops in it; whether any was. (Innermost ones are LLVM's.)"""
-    if not any(op.name in ("scf.for", "scf.while") for op in walk(loop)[1:]):
+    if not any(op.name in _LOOPS for op in walk(loop)[1:]):
         return False
     if in_strips(loop, machine, distinct, any_order):
         return True

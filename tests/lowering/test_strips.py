@@ -35,7 +35,7 @@ def stripped(text: str, options: CpuOptions | None = None, entry: str = "f") -> 
 
     with context(), Location.unknown():
         module = Module.parse(text)
-        run_in_strips(module, text, entry, options or CpuOptions(), LANES.__contains__)
+        run_in_strips(module, entry, options or CpuOptions(), LANES.__contains__)
         assert module.operation.verify()
         return str(module)
 

@@ -80,7 +80,7 @@ def test_the_loop_without_questions():
 
     with context(), Location.unknown():
         module = Module.parse(WRAP)
-        settle_wraps(module, str(module))
+        settle_wraps(module)
         assert module.operation.verify()
         PassManager.parse("builtin.module(canonicalize)").run(module.operation)
         text = str(module)
@@ -95,5 +95,5 @@ def test_what_is_not_steady_is_left():
     with context(), Location.unknown():
         module = Module.parse(WRAP.replace("arith.subi %a, %i", "arith.remsi %a, %i"))
         before = str(module)
-        settle_wraps(module, before)
+        settle_wraps(module)
         assert str(module) == before

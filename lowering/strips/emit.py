@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from mlir.ir import (
     Attribute,
     Block,
     DenseI64ArrayAttr,
     IndexType,
+    IntegerAttr,
     IntegerType,
     MemRefType,
     Operation,
@@ -25,9 +27,11 @@ from .library import VectorFunctions
 from .memory import ALLOCATIONS, Memory, array_and_indices
 from .packs import Pack
 from .shapes import Shapes
+from .stack_memory import StackMemory
 
 ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
 _DYNAMIC = ShapedType.get_dynamic_size()
+_SLE = 3
 
 
 class Strip:
@@ -39,6 +43,9 @@ class Strip:
         self.e, self.lanes, self.shapes, self.memory, self.functions = e, lanes, shapes, memory, functions
         #: By the loads that find their elements there: memory with rows that are brought together for the strip.
         self.packed: dict[Operation, Value] = {}
+        #: Which lanes are to do it, where some are done with a loop that others go on with.
+        self.mask: Value | None = None
+        self.stacks = StackMemory(self)
         self.scalar: dict[Value, Value] = {}
         self.vector: dict[Value, Value] = {}
 
@@ -92,6 +99,10 @@ class Strip:
         name = op.name
         if op in self.shapes.serial:
             self._take(op, self._one_by_one(op))
+        elif self.shapes.stacks.concerns(op):
+            self.stacks.operation(op)
+        elif name == "scf.for" and not self.shapes.uniform([op.operands[1]]):
+            self._each_so_often(op)
         elif name == "scf.for":
             self._for(op)
         elif name == "scf.if":
@@ -147,6 +158,11 @@ class Strip:
         operands = [vector] if start is None else [vector, start]
         return self.e.value("vector.reduction", operands, VectorType(vector.type).element_type, attributes)
 
+    def compare(self, predicate: int, a: Value, b: Value) -> Value:
+        """Integers of all lanes, compared by MLIR's number of the predicate."""
+        code = IntegerAttr.get(IntegerType.get_signless(64), predicate)
+        return self.e.value("arith.cmpi", [a, b], self.wide(IntegerType.get_signless(1)), {"predicate": code})
+
     # memory -----------------------------------------------------------------------------------------------------------
     def allocate(self, op: Operation, small: Value | None) -> None:
         """Private memory, once for all strips; of no extent where it is not `small`, and there are none."""
@@ -173,8 +189,7 @@ class Strip:
             at = [self.base(indices[-1]), self.e.integer(0)]
             return self.e.value("vector.load", [self.packed[op], *at], self.wide(type_))
         if direction := self.shapes.contiguous(array, indices):
-            row = self.e.value("vector.load", [memory, *self._first(indices, direction)], self.wide(type_))
-            return self._turned(row, direction)
+            return self._turned(self._read(memory, self._first(indices, direction), direction, type_), direction)
         return self._gather([self._load_one(memory, self._place(indices, k), type_) for k in range(self.lanes)])
 
     def _store(self, op: Operation) -> None:
@@ -184,7 +199,9 @@ class Strip:
             self._add(self.memory.additions[op])
         elif array in self.shapes.wide:
             if self.shapes.uniform(indices):
-                self.e.op("vector.store", [self.whole(value), memory, *self._row(indices)])
+                row, whole = self._row(indices), self.whole(value)
+                whole = self.where_masked(whole, lambda: self.e.value("vector.load", [memory, *row], whole.type))
+                self.e.op("vector.store", [whole, memory, *row])
             else:
                 for k in range(self.lanes):
                     self.e.op("memref.store", [self.lane(value, k), memory, *self._cell(indices, k)])
@@ -192,7 +209,7 @@ class Strip:
             self.e.op("memref.store", [self.base(value), memory, *self._bases(indices)])
         elif direction := self.shapes.contiguous(array, indices):
             row = self._turned(self.whole(value), direction)
-            self.e.op("vector.store", [row, memory, *self._first(indices, direction)])
+            self._write(row, memory, self._first(indices, direction), direction)
         else:
             for k in range(self.lanes):
                 self.e.op("memref.store", [self.lane(value, k), memory, *self._place(indices, k)])
@@ -235,6 +252,20 @@ class Strip:
     def _load_one(self, memory: Value, at: list[Value], type_: Type) -> Value:
         return self.e.value("memref.load", [memory, *at], type_)
 
+    def _read(self, memory: Value, at: list[Value], direction: int, type_: Type) -> Value:
+        """Elements in a row, of the lanes that are to read them."""
+        wide = self.wide(type_)
+        if self.mask is None:
+            return self.e.value("vector.load", [memory, *at], wide)
+        mask = self._turned(self.mask, direction)
+        return self.e.value("vector.maskedload", [memory, *at, mask, self.nothing(type_)], wide)
+
+    def _write(self, row: Value, memory: Value, at: list[Value], direction: int) -> None:
+        if self.mask is None:
+            self.e.op("vector.store", [row, memory, *at])
+        else:
+            self.e.op("vector.maskedstore", [memory, *at, self._turned(self.mask, direction), row])
+
     def _place(self, indices: list[Value], number: int) -> list[Value]:
         return [self.lane(index, number) for index in indices]
 
@@ -273,9 +304,9 @@ class Strip:
             self.e.op("memref.store", [new, memory, *at])
         elif direction := self.shapes.contiguous(array, indices):
             at = self._first(indices, direction)
-            old = self.e.value("vector.load", [memory, *at], total.type)
+            old = self._read(memory, at, direction, type_)
             new = self.e.value(first.name, [old, self._turned(total, direction)], total.type, attributes_of(first))
-            self.e.op("vector.store", [new, memory, *at])
+            self._write(new, memory, at, direction)
         else:
             for k in range(self.lanes):
                 at = self._place(indices, k)
@@ -318,11 +349,51 @@ class Strip:
         with self.e.at(body.append(*types, arg_locs=[op.location] * len(types))):
             condition, *values = new.regions[1].blocks[0].arguments
             self._bind_all(list(after.arguments), values[: len(given)])
-            self.block(after)
+            with self.only(condition):
+                self.block(after)
             ends = [self.whole(value) for value in operations(after)[-1].operands]
             pairs = zip(ends, values[len(given) :], strict=True)
             self.e.op("scf.yield", [self.e.value("arith.select", [condition, a, b], a.type) for a, b in pairs])
         self._take(op, list(new.results)[1 : 1 + len(given)])
+
+    def _each_so_often(self, op: Operation) -> None:
+        """A loop with a number of iterations for each lane: all end together, and lanes with fewer begin later. So
+        what a while loop has pushed is where it was in all lanes.
+        """
+        e, body = self.e, op.regions[0].blocks[0]
+        counter, *carried = body.arguments
+        trips = self.whole(op.operands[1])
+        most = self.reduce("maxsi", trips)
+        starts = [self.whole(value) for value in list(op.operands)[3:]]
+        types = [start.type for start in starts]
+        new = e.op("scf.for", [e.integer(0), most, e.integer(1), *starts], types, attributes_of(op), 1)
+        block = new.regions[0].blocks.append(counter.type, *types, arg_locs=[op.location] * (1 + len(types)))
+        number, *state = block.arguments
+        with e.at(block):
+            wait = e.value("vector.broadcast", [e.binary("subi", most, number)], trips.type)
+            self.bind(counter, e.value("arith.subi", [trips, wait], trips.type))
+            self._bind_all(carried, state)
+            going = self.compare(_SLE, wait, trips)
+            with self.only(going):
+                self.block(body)
+            ends = [self.whole(value) for value in operations(body)[-1].operands]
+            pairs = zip(ends, state, strict=True)
+            e.op("scf.yield", [e.value("arith.select", [going, a, b], a.type) for a, b in pairs])
+        self._take(op, list(new.results))
+
+    @contextmanager
+    def only(self, lanes: Value) -> Iterator[None]:
+        saved, self.mask = self.mask, lanes
+        try:
+            yield
+        finally:
+            self.mask = saved
+
+    def where_masked(self, value: Value, otherwise: Callable[[], Value]) -> Value:
+        """The vector in lanes that are to do what is done, something else in the others."""
+        if self.mask is None:
+            return value
+        return self.e.value("arith.select", [self.mask, value, otherwise()], value.type)
 
     def _bind_all(self, olds: Sequence[Value], news: Sequence[Value]) -> None:
         for old, new in zip(olds, news, strict=True):
@@ -382,7 +453,7 @@ class Strip:
         """An operation with regions done for each lane in turn."""
         index = IndexType.get()
         used = dict.fromkeys([*op.operands, *captured(op)])
-        starts = [self._nothing(result.type) for result in op.results]
+        starts = [self.nothing(result.type) for result in op.results]
         types = [start.type for start in starts]
         ends = [self.e.integer(k) for k in (0, self.lanes, 1)]
         loop = self.e.op("scf.for", [*ends, *starts], types, None, 1)
@@ -400,7 +471,7 @@ class Strip:
             self.e.op("scf.yield", made)
         return list(loop.results)
 
-    def _nothing(self, type_: Type) -> Value:
+    def nothing(self, type_: Type) -> Value:
         zero = "false" if type_ == IntegerType.get_signless(1) else "0.0" if str(type_)[0] == "f" else "0"
         wide = self.wide(type_)
         return self.e.value("arith.constant", [], wide, {"value": Attribute.parse(f"dense<{zero}> : {wide}")})

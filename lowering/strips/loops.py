@@ -19,6 +19,7 @@ from .library import VectorFunctions
 from .memory import ALLOCATIONS, Memory, is_free, understand
 from .packs import Pack, are_there, packs
 from .shapes import SMALL, Shapes, Unfit, is_element
+from .stacks import Stacks
 from .worth import known_trips, pays
 
 # What combines the values that a loop carries, and how the lanes of a vector are combined by it.
@@ -74,7 +75,8 @@ def in_strips(loop: Operation, machine: Machine, distinct: bool, any_order: bool
 
 
 def _plan(form: Form, machine: Machine, distinct: bool, any_order: bool) -> Plan | None:
-    asked, memory, width = form.asked(), understand(form.loop, distinct, any_order), _bits(form.loop)
+    stacks = Stacks(form.loop)
+    asked, memory, width = form.asked(), understand(form.loop, stacks, distinct, any_order), _bits(form.loop)
     if asked is None or memory is None or not width:
         return None
     places = [place for place in range(len(form.loop.results)) if place not in form.flags]
@@ -82,7 +84,7 @@ def _plan(form: Form, machine: Machine, distinct: bool, any_order: bool) -> Plan
     if len(carried) < len(places):
         return None
     try:
-        shapes = Shapes(form.loop, memory, [one.combining for one in carried.values()])
+        shapes = Shapes(form.loop, memory, stacks, [one.combining for one in carried.values()])
     except Unfit:
         return None
     lanes = machine.bits // width
@@ -101,15 +103,19 @@ def _emit(loop: Operation, plan: Plan, strip: Strip) -> None:
     lower, upper, _, *starts = loop.operands
     lanes, types = e.integer(strip.lanes), [start.type for start in starts]
     private = [op for op in walk(plan.form.loop) if op.name in ALLOCATIONS]
-    private = [op for op in private if op.results[0] not in strip.shapes.inside_serial]
+    private = [op for op in private if op.results[0] in plan.memory.private - strip.shapes.inside_serial]
     lengths = [e.value("memref.dim", [pack.array, e.integer(len(pack.places))], lower.type) for pack in plan.packs]
     small = _small(e, [tuple(op.operands) for op in private if len(op.operands)] + [(length,) for length in lengths])
     for op in private:
         strip.allocate(op, small)
+    for stack in strip.shapes.stacks.all:
+        strip.stacks.make(stack)
     brought = [strip.room(pack, length, small) for pack, length in zip(plan.packs, lengths, strict=True)]
     new = e.op("scf.for", [lower, upper, lanes, *starts], types, attributes_of(loop), 1)
     for old, result in zip(loop.results, new.results, strict=True):
         old.replace_all_uses_with(result)
+    for stack in strip.shapes.stacks.all:
+        strip.stacks.free(stack)
     block = new.regions[0].blocks.append(lower.type, *types, arg_locs=[loop.location] * (1 + len(types)))
     first, *found = block.arguments
     strip.bind(body.arguments[0], first)

@@ -5,6 +5,7 @@ Iterations may run side by side if each piece of memory that the loop writes is 
 - *private*: allocated in the iteration, which does nothing but load, store and ask for extents;
 - *own*: one index of every access is the same steady function of the loop's counter, so that iterations touch other
   elements;
+- a *stack* of an iteration, see `stacks`;
 - *added to*: nothing is done but `a[k] = a[k] + v` with additions that may be done in any order.
 
 Anything else, and any array of which it is not known what memory it is, makes a loop unfit.
@@ -19,9 +20,9 @@ from mlir.ir import AffineMap, BlockArgument, FlatSymbolRefAttr, IntegerType, Me
 from ..additions import Addition, addition, undisturbed
 from ..grid.emit import constant, home, plain, walk
 from ..grid.order import VIEWS
+from .stacks import ACCESSES, Stacks
 
 ALLOCATIONS = ("memref.alloc", "memref.alloca")
-ACCESSES = ("memref.load", "memref.store")
 _ARGUMENTS = "arguments"
 #: Conversions between integers of 64 bits, if both are.
 CASTS = ("arith.index_cast", "arith.index_castui")
@@ -44,13 +45,15 @@ def array_and_indices(access: Operation) -> tuple[Value, list[Value]]:
     return array, indices
 
 
-def understand(loop: Operation, distinct: bool, any_order: bool) -> Memory | None:
+def understand(loop: Operation, stacks: Stacks, distinct: bool, any_order: bool) -> Memory | None:
     """The memory of `loop`, an scf.for; None if its iterations may depend on each other. `distinct`: arguments of the
     function do not overlap; `any_order`: all sums may be added up in any order.
     """
     memory = Memory()
     groups: dict[object, list[Operation]] = {}
     for op in walk(loop):
+        if stacks.is_apart(op) or stacks.concerns(op):
+            continue
         if op.name in ALLOCATIONS:
             memory.private.add(op.results[0])
         if op.name in ACCESSES:

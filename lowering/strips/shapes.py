@@ -29,6 +29,7 @@ from mlir.ir import (
 from ..grid.emit import constant, home, operations, plain, walk
 from ..vector_math import signature
 from .memory import ALLOCATIONS, CASTS, Memory, array_and_indices, is_long
+from .stacks import Stacks
 
 Step: TypeAlias = "int | None"
 # No larger step is kept, so that lanes are numbered without an overflow.
@@ -48,8 +49,8 @@ class Unfit(Exception):
 class Shapes:
     """The steps of all values in the loop's body. Raises Unfit."""
 
-    def __init__(self, loop: Operation, memory: Memory, combining: Iterable[Operation]):
-        self.memory, self._loop = memory, loop
+    def __init__(self, loop: Operation, memory: Memory, stacks: Stacks, combining: Iterable[Operation]):
+        self.memory, self.stacks, self._loop = memory, stacks, loop
         self.wide: set[Value] = set()
         #: Operations with regions that each iteration of a strip runs by itself, one after the other.
         self.serial: set[Operation] = set()
@@ -80,7 +81,7 @@ class Shapes:
 
     def skipped(self, op: Operation) -> bool:
         """Whether an operation is done together with another one: an addition's, or what the loop carries."""
-        return op in self._skipped
+        return op in self._skipped or self.stacks.is_apart(op)
 
     def contiguous(self, array: Value, indices: list[Value]) -> int:
         """1 or -1 where the elements of a strip lie side by side, forwards or backwards; else 0."""
@@ -117,12 +118,14 @@ class Shapes:
 
     def _operation(self, op: Operation, branches: list[Operation]) -> None:
         name = op.name
-        if name == "scf.for":
+        if self.stacks.concerns(op):
+            self._stack(op, branches)
+        elif name == "scf.for":
             self._for(op, branches)
         elif name == "scf.if":
             self._if(op, branches)
         elif name == "scf.while" and self.in_lockstep(op):
-            self._while(op)
+            self._while(op, branches)
         elif name == "scf.while":
             self._serial(op)
         elif name == "memref.load":
@@ -175,9 +178,18 @@ class Shapes:
             self.wide.add(array)
             self._changed = True
 
+    def _stack(self, op: Operation, branches: list[Operation]) -> None:
+        if any(branch.name == "scf.if" for branch in branches):
+            raise Unfit("a stack in a branch that iterations may take differently")
+        for result in op.results:
+            self._set(result, None if self.stacks.is_access(op) else 0)
+
     def _for(self, op: Operation, branches: list[Operation]) -> None:
         if not self.uniform(list(op.operands)[:3]):
-            self._serial(op)
+            if self.counts(op) and self.in_lockstep(op):
+                self._each_so_often(op, branches)
+            else:
+                self._serial(op)
             return
         body = op.regions[0].blocks[0]
         counter, *carried = body.arguments
@@ -201,33 +213,54 @@ class Shapes:
             else:
                 self._set(result, None)
 
-    def _while(self, op: Operation) -> None:
+    def _while(self, op: Operation, branches: list[Operation]) -> None:
         before, after = (region.blocks[0] for region in op.regions)
         for value in (*before.arguments, *after.arguments, *op.results):
             self._set(value, None)
         for block in (before, after):
-            self._block(block, [])
+            self._block(block, [*branches, op])
+
+    def _each_so_often(self, op: Operation, branches: list[Operation]) -> None:
+        """A loop with a number of iterations for each lane."""
+        body = op.regions[0].blocks[0]
+        for value in (*body.arguments, *op.results):
+            self._set(value, None)
+        self._block(body, [*branches, op])
+
+    def counts(self, op: Operation) -> bool:
+        """Whether a loop goes from 0 by 1."""
+        lower, _, step = list(op.operands)[:3]
+        return (constant(lower), constant(step)) == (0, 1) and "unsignedCmp" not in op.attributes
 
     def in_lockstep(self, op: Operation) -> bool:
-        """Whether all lanes may go on with a while loop until the last of them is done: what a lane computes then is
-        dropped, and must do no harm.
+        """Whether all lanes may go on with a loop until the last of them is done: what a lane computes then is dropped,
+        and must do no harm. (What comes before the condition of a while loop does not know yet which lanes go on.)
         """
-        inside = [inner for inner in walk(op) if inner != op]
-        blocks = {block for region in op.regions for block in region.blocks}
-        for inner in inside:
-            if inner.name == "memref.load":
-                if any(home(operand) in blocks for operand in inner.operands):
-                    return False
-            elif inner.name == "scf.if":
-                if not self.selects(inner):
-                    return False
-            elif inner.name.startswith(_TRAPS) or not (
-                inner.name.startswith(("arith.", "math."))
-                or inner.name in ("scf.condition", "scf.yield")
-                or (inner.name == "func.call" and _is_pure_call(inner))
-            ):
-                return False
-        return True
+        blocks = [block for region in op.regions for block in region.blocks]
+        masked = blocks[-1]
+        return all(
+            self._does_no_harm(inner, set(blocks), block == masked) for block in blocks for inner in operations(block)
+        )
+
+    def _does_no_harm(self, op: Operation, blocks: set[Block], masked: bool) -> bool:
+        if self.skipped(op):
+            return True
+        if self.stacks.concerns(op):
+            return masked
+        if op.name in ("memref.load", "memref.store"):
+            array, indices = array_and_indices(op)
+            if array in self.memory.private and array not in self.inside_serial:
+                return masked and not indices
+            if masked and array not in self.wide and self.contiguous(array, indices):
+                return True
+            return op.name == "memref.load" and not any(home(operand) in blocks for operand in op.operands)
+        if op.name == "scf.if":
+            return self.selects(op)
+        return not op.name.startswith(_TRAPS) and (
+            op.name.startswith(("arith.", "math."))
+            or op.name in ("scf.condition", "scf.yield")
+            or (op.name == "func.call" and _is_pure_call(op))
+        )
 
     def _serial(self, op: Operation) -> None:
         if op not in self.serial:
@@ -236,6 +269,8 @@ class Shapes:
         for inner in walk(op):
             if inner.name in ALLOCATIONS:
                 self.inside_serial.add(inner.results[0])
+            elif self.stacks.concerns(inner):
+                raise Unfit("a stack of what iterations do one after the other")
             elif inner.name == "memref.store":
                 array = inner.operands[1]
                 if array in self.memory.private and array not in self.wide and not _is_inside(plain(array.owner), op):

@@ -13,6 +13,7 @@ from ..grid.emit import constant, operations, plain, walk
 from .memory import ALLOCATIONS, Memory, Steady, array_and_indices, is_free
 from .packs import Pack
 from .shapes import Shapes
+from .stacks import Stacks
 
 # Strips must be this much better: they take code.
 _MARGIN = 1.25
@@ -20,28 +21,32 @@ _TRIPS = 16
 # In lockstep, all lanes take as long as the slowest one.
 _SLOWEST = 1.5
 _CALL, _DIVISION, _WAIT = 12.0, 4.0, 3.0
+# To ask at which rows of a stack the lanes are.
+_STACK = 3.0
 _DIVISIONS = ("arith.div", "arith.rem", "math.sqrt", "math.rsqrt")
 
 
 def pays(loop: Operation, shapes: Shapes, memory: Memory, packed: list[Pack], lanes: int, any_order: bool) -> bool:
     """Whether to run `loop` in strips of so many iterations."""
     body = loop.regions[0].blocks[0]
-    apart = lanes * _Apart(lanes, any_order).block(body)
-    beside = _Beside(shapes, memory, packed, lanes, _Apart(lanes, any_order))
+    apart = lanes * _Apart(lanes, any_order, shapes.stacks).block(body)
+    beside = _Beside(shapes, memory, packed, lanes, _Apart(lanes, any_order, shapes.stacks))
     return _MARGIN * beside.block(body) < apart
 
 
 class _Apart:
     """The cost of one iteration."""
 
-    def __init__(self, lanes: int, any_order: bool):
-        self._lanes, self._any_order = lanes, any_order
+    def __init__(self, lanes: int, any_order: bool, stacks: Stacks):
+        self._lanes, self._any_order, self._stacks = lanes, any_order, stacks
 
     def block(self, block: Block, inner: Steady | None = None, gain: float = 1) -> float:
         """`inner`: of the innermost loop that this is in, if it is vectorised, with what it gains by that."""
         return sum(self.operation(op, inner, gain) for op in operations(block)[:-1])
 
     def operation(self, op: Operation, inner: Steady | None = None, gain: float = 1) -> float:
+        if op in self._stacks.growths:
+            return 1
         if op.name == "scf.for":
             body = op.regions[0].blocks[0]
             vectorised = not _has_loops(op) and self._is_vectorised(op)
@@ -102,8 +107,11 @@ class _Beside:
     def _operation(self, op: Operation) -> float:
         if op in self._shapes.serial:
             return self._one_by_one(op)
+        if self._shapes.stacks.concerns(op):
+            return _STACK
         if op.name == "scf.for":
-            return _trips(op) * self.block(op.regions[0].blocks[0])
+            slowest = 1 if self._shapes.uniform([op.operands[1]]) else _SLOWEST
+            return slowest * _trips(op) * self.block(op.regions[0].blocks[0])
         if op.name == "scf.while":
             return _SLOWEST * _TRIPS * sum(self.block(region.blocks[0]) + 2 for region in op.regions)
         if op.name == "scf.if":

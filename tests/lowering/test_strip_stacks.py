@@ -1,0 +1,278 @@
+"""Strips of loops in which each iteration has a stack: gradients of loops of unknown length in a loop over elements.
+
+The same numbers as forward mode and as differences of the undecorated function, where lanes end at other counts.
+"""
+
+from __future__ import annotations
+
+import linecache
+import math
+import random
+
+import numpy as np
+import pytest
+
+import dsl
+from dsl import Active, Const, Duplicated, Forward, Reverse, autodiff
+from lowering.strips import loops
+from lowering.strips.emit import Strip
+
+SIZES = [0, 1, 8, 31, 33, 70]
+
+
+@pytest.fixture
+def stacks(monkeypatch):
+    """Every loop that can be run in strips is; gives how many stacks the strips have."""
+    made = []
+    monkeypatch.setattr(loops, "pays", lambda *_: True)
+    init = Strip.__init__
+
+    def watched(self, e, lanes, shapes, *others):
+        made.append(len(shapes.stacks.all))
+        init(self, e, lanes, shapes, *others)
+
+    monkeypatch.setattr(Strip, "__init__", watched)
+    return made
+
+
+@dsl.kernel
+def newton(x, m, out):
+    """Zero to a few iterations."""
+    total = 0.0
+    for i in range(len(x)):
+        y = 0.0
+        r = y + math.exp(y) - x[i]
+        while abs(r) >= 1e-12:
+            y -= r / (1.0 + math.exp(y))
+            r = y + math.exp(y) - x[i]
+        out[i] = y * m[i]
+        total += y
+    return total
+
+
+@dsl.kernel
+def long(x, m, out):
+    """Stacks grow in the middle, of some lanes of which others are done."""
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        k = 0
+        while k < m[i] * 37:
+            y = y * 0.99 + 0.1 * math.sin(y)
+            k += 1
+        total += y * y
+        out[i] = y
+    return total
+
+
+@dsl.kernel
+def twice(x, m, out):
+    """Two loops one after the other, the second of as many iterations as the first leaves it; backwards."""
+    total = 0.0
+    for j in range(len(x)):
+        i = len(x) - 1 - j
+        y = x[i]
+        k = 0
+        while k < m[i] and y < 3.0:
+            y += 0.3 * y * y
+            k += 1
+        z = math.exp(-y)
+        while k > 0:
+            z = z * math.cos(z) + x[i] * 0.2
+            k -= 1
+        total += z
+        out[i] = z * y
+    return total
+
+
+@dsl.kernel
+def counted(x, m, out):
+    """An inner loop of a number of iterations that the data give."""
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        for k in range(m[i]):
+            y = math.sin(y) * x[i] + 0.01 * k * y * y
+        total += y
+        out[i] = y
+    return total
+
+
+@dsl.kernel
+def branching(x, m, out):
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        k = 0
+        while k < m[i]:
+            if y > 0.5:
+                y = y * y * 0.7
+            else:
+                y = math.exp(y) * 0.6
+            k += 1
+        total += y
+        out[i] = y
+    return total
+
+
+@dsl.kernel
+def nested(x, m, out):
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        k = 0
+        while k < m[i]:
+            z = y
+            j = k
+            while j < 2 * m[i] - 3:
+                z = math.sin(z) + 0.3 * z * y
+                j += 2
+            y = math.cos(z) + 0.1 * y
+            k += 1
+        total += y
+        out[i] = y
+    return total
+
+
+@dsl.kernel
+def breaking(x, m, out):
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        k = 0
+        while True:
+            y = math.sin(y * x[i]) + 0.5 * y
+            k += 1
+            if k >= m[i]:
+                break
+            if y > 2.0:
+                y *= 0.5
+                continue
+            y = y * y
+        total += y
+        out[i] = y
+    return total
+
+
+KERNELS = [newton, long, twice, counted, branching, nested, breaking]
+TAKEN = [newton, long, branching]
+
+
+def given(n: int, seed: int = 0):
+    rng = np.random.default_rng([n, seed])
+    return rng.uniform(0.5, 1.5, n), rng.integers(0, 9, n), rng.normal(size=n), rng
+
+
+def check(kernel, n, seed=0, fastmath=False, differences=True):
+    x, m, weights, rng = given(n, seed)
+    kernel = dsl.kernel(kernel.fn, fastmath=fastmath)
+    dx, out = np.zeros(n), np.zeros(n)
+    autodiff(Reverse, kernel, Active, Duplicated(x, dx), Const(m), Duplicated(out, weights.copy()))
+    tx, tout = rng.normal(size=n), np.zeros(n)
+    (tangent,) = autodiff(Forward, kernel, Duplicated, Duplicated(x, tx), Const(m), Duplicated(out * 0, tout))
+    np.testing.assert_allclose(dx @ tx, tangent + weights @ tout, rtol=1e-9, atol=1e-9)
+
+    if not differences:
+        return
+
+    def weighed(at):
+        out = np.zeros(n)
+        return kernel.fn(at, m, out) + weights @ out
+
+    h = 1e-6
+    step = (weighed(x + h * tx) - weighed(x - h * tx)) / (2 * h) if n else 0.0
+    np.testing.assert_allclose(dx @ tx, step, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("fastmath", [False, True])
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
+def test_gradient(kernel, fastmath, stacks):
+    for n in SIZES:
+        check(kernel, n, fastmath=fastmath)
+    assert any(stacks) or kernel not in TAKEN
+
+
+# random loops ---------------------------------------------------------------------------------------------------------
+VALUES = ["x[i]", "y", "z", "0.5", "0.1 * k", "y * z", "math.exp(-y * y)", "math.cos(z)", "y / (2.0 + z * z)"]
+CONDITIONS = ["y > z", "y < 0.3", "k % 3 == 1"]
+
+
+def random_body(rng: random.Random, depth: str) -> list[str]:
+    lines = []
+    for _ in range(rng.randint(1, 3)):
+        name, a, b = rng.choice("yz"), rng.choice(VALUES), rng.choice(VALUES)
+        lines.append(f"{depth}{name} = math.sin({a} + 0.7 * {b})")
+        if rng.random() < 0.3:
+            lines += [f"{depth}if {rng.choice(CONDITIONS)}:", f"{depth}    {name} = 0.6 * {rng.choice(VALUES)} + {a}"]
+    return lines
+
+
+def random_loop(rng: random.Random) -> list[str]:
+    trips = rng.choice(["m[i]", "m[i] - 3", f"m[i] * {rng.choice([9, 30])}"])
+    start = rng.choice(["0", "i % 4"])
+    if rng.random() < 0.2:
+        return [f"        for k in range({trips}):", *random_body(rng, " " * 12)]
+    lines = [f"        k = {start}", f"        while k < {trips}:", *random_body(rng, " " * 12)]
+    if rng.random() < 0.2:
+        lines += ["            if y + z > 1.5:", "                break"]
+    return [*lines, "            k += 1"]
+
+
+def random_kernel(seed: int):
+    rng = random.Random(seed)
+    lines = ["def k(x, m, out):", "    total = 0.0", "    for i in range(len(x)):", "        y, z = x[i], 0.4"]
+    for _ in range(rng.randint(1, 2)):
+        lines += random_loop(rng)
+    lines += ["        total += y * z", "        out[i] = z + y", "    return total"]
+    name, text = f"<strip of stacks {seed}>", "\n".join(lines) + "\n"
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    space = {"math": math}
+    exec(compile(text, name, "exec"), space)
+    return dsl.kernel(space["k"])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_loops(seed, stacks):
+    kernel = random_kernel(seed)
+    for n in (5, 70):
+        check(kernel, n, seed, fastmath=bool(seed % 2), differences=False)
+
+
+# errors ---------------------------------------------------------------------------------------------------------------
+@dsl.kernel
+def checked(x, m, out):
+    total = 0.0
+    for i in range(len(x)):
+        assert m[i] != 20, "twenty"
+        y = x[i]
+        k = 0
+        while k < m[i]:
+            y = math.tanh(y) + 0.9 * y
+            k += 1
+        assert y < 1e3, "large"
+        out[i] = y
+        total += y
+    return total
+
+
+@pytest.mark.parametrize("n", [7, 32, 71])
+@pytest.mark.parametrize("places", [[], [("m", 3)], [("x", 3)], [("x", 3), ("m", 4)], [("x", 47), ("m", 46)]])
+def test_the_first_error(n, places, stacks):
+    x, m, weights, _ = given(n)
+    for array, place in places:
+        if place < n:
+            (x if array == "x" else m)[place] = 1e4 if array == "x" else 20
+
+    def told(run):
+        try:
+            run(np.zeros(n))
+        except AssertionError as error:
+            return str(error).splitlines()[0]
+        return ""
+
+    dx = np.zeros(n)
+    expected = told(lambda out: checked.fn(x, m, out))
+    found = told(lambda out: autodiff(Reverse, checked, Active, Duplicated(x, dx), Const(m), Duplicated(out, weights)))
+    assert expected in found and bool(expected) == bool(found)
+    if not expected:
+        check(checked, n)

@@ -7,7 +7,8 @@ leaves, in the place of one that is worth it,
     a loop over strips of as many iterations as some vector registers have lanes, then the loop as it was, for the rest
 
 `memory` says whether iterations are independent, `shapes` what varies between those of a strip, `worth` whether strips
-pay, and `emit` makes them. A loop of which anything is not understood is left as it is.
+pay, and `emit` makes them. `stacks` finds tapes that grow, and `stack_memory` makes one for all lanes. A loop of which
+anything is not understood is left as it is.
 """
 
 from __future__ import annotations

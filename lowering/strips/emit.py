@@ -31,7 +31,7 @@ from .stack_memory import StackMemory
 
 ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
 _DYNAMIC = ShapedType.get_dynamic_size()
-_SLE = 3
+_SLT, _SGE = 2, 5
 
 
 class Strip:
@@ -344,6 +344,8 @@ class Strip:
             self._bind_all(list(before.arguments), state)
             self.block(before)
             condition, *values = [self.whole(value) for value in last.operands]
+            if self.mask is not None:
+                condition = self.e.value("arith.andi", [condition, self.mask], condition.type)
             self.e.op("scf.condition", [self.reduce("or", condition), condition, *values, *state])
         types = [going, *given, *carried]
         with self.e.at(body.append(*types, arg_locs=[op.location] * len(types))):
@@ -357,23 +359,27 @@ class Strip:
         self._take(op, list(new.results)[1 : 1 + len(given)])
 
     def _each_so_often(self, op: Operation) -> None:
-        """A loop with a number of iterations for each lane: all end together, and lanes with fewer begin later. So
-        what a while loop has pushed is where it was in all lanes.
+        """A loop with a number of iterations for each lane: all begin together; or, where it takes from stacks, all end
+        together, so that what all have pushed is where it was in all lanes.
         """
         e, body = self.e, op.regions[0].blocks[0]
         counter, *carried = body.arguments
         trips = self.whole(op.operands[1])
-        most = self.reduce("maxsi", trips)
+        trips = self.where_masked(trips, lambda: self.nothing(counter.type))
+        most, late = self.reduce("maxsi", trips), self.shapes.stacks.pops(op)
         starts = [self.whole(value) for value in list(op.operands)[3:]]
         types = [start.type for start in starts]
         new = e.op("scf.for", [e.integer(0), most, e.integer(1), *starts], types, attributes_of(op), 1)
         block = new.regions[0].blocks.append(counter.type, *types, arg_locs=[op.location] * (1 + len(types)))
         number, *state = block.arguments
         with e.at(block):
-            wait = e.value("vector.broadcast", [e.binary("subi", most, number)], trips.type)
-            self.bind(counter, e.value("arith.subi", [trips, wait], trips.type))
+            turn = e.value("vector.broadcast", [number], trips.type)
+            if late:
+                wait = e.value("arith.subi", [e.value("vector.broadcast", [most], trips.type), trips], trips.type)
+                turn = e.value("arith.subi", [turn, wait], trips.type)
+            self.bind(counter, turn)
             self._bind_all(carried, state)
-            going = self.compare(_SLE, wait, trips)
+            going = self.compare(_SGE, turn, self.nothing(counter.type)) if late else self.compare(_SLT, turn, trips)
             with self.only(going):
                 self.block(body)
             ends = [self.whole(value) for value in operations(body)[-1].operands]

@@ -236,17 +236,23 @@ class Shapes:
         """Whether all lanes may go on with a loop until the last of them is done: what a lane computes then is dropped,
         and must do no harm. (What comes before the condition of a while loop does not know yet which lanes go on.)
         """
+        return self._goes_along(op, set())
+
+    def _goes_along(self, op: Operation, around: set[Block]) -> bool:
         blocks = [block for region in op.regions for block in region.blocks]
-        masked = blocks[-1]
-        return all(
-            self._does_no_harm(inner, set(blocks), block == masked) for block in blocks for inner in operations(block)
-        )
+        inside = around | set(blocks)
+        return all(self._does_no_harm(i, inside, block == blocks[-1]) for block in blocks for i in operations(block))
 
     def _does_no_harm(self, op: Operation, blocks: set[Block], masked: bool) -> bool:
         if self.skipped(op):
             return True
         if self.stacks.concerns(op):
             return masked
+        if op.name in ("scf.for", "scf.while"):
+            even = op.name == "scf.while" or self.counts(op) or self.uniform(list(op.operands)[:3])
+            return masked and even and self._goes_along(op, blocks)
+        if op.name in ALLOCATIONS:
+            return not op.operands and _is_small(op.results[0].type)
         if op.name in ("memref.load", "memref.store"):
             array, indices = array_and_indices(op)
             if array in self.memory.private and array not in self.inside_serial:
@@ -285,7 +291,7 @@ class Shapes:
         """Whether both sides of a branch are computed, and one is chosen."""
         inner = [inner for inner in walk(op) if inner != op and inner.name != "scf.yield"]
         return len(inner) <= _FEW and all(
-            i.name.startswith(("arith.", "math.")) and not i.name.startswith(_TRAPS) for i in inner
+            i.name.startswith(("arith.", "math.", "scf.if")) and not i.name.startswith(_TRAPS) for i in inner
         )
 
 

@@ -51,9 +51,8 @@ class Stack:
 class Stacks:
     """All stacks of a loop."""
 
-    def __init__(self, loop: Operation | None = None):
-        body = [] if loop is None else operations(loop.regions[0].blocks[0])
-        found = [_stack(op) for op in body if op.name == _ALLOCATION and _is_cell(op.results[0])]
+    def __init__(self, loop: Operation):
+        found = [_stack(op) for op in walk(loop) if op.name == _ALLOCATION and _is_cell(op.results[0])]
         self.all = [stack for stack in found if stack is not None]
         self.growths = {branch: growth for stack in self.all for branch, growth in stack.growths.items()}
         self.cells = {stack.cell: stack for stack in self.all}
@@ -67,6 +66,11 @@ class Stacks:
     def is_access(self, op: Operation) -> bool:
         """Whether an operation loads or stores an element of a stack."""
         return any(value in self.memory and _is_access(op, value) for value in op.operands)
+
+    def pops(self, loop: Operation) -> bool:
+        """Whether a loop takes elements from a stack that was there before."""
+        loads = [op for op in walk(loop) if op.name == "memref.load" and self.is_access(op) and op not in self._apart]
+        return any(not _inside(plain(self.memory[op.operands[0]].cell.owner), loop) for op in loads)
 
     def concerns(self, op: Operation) -> bool:
         """Whether an operation has to do with a stack."""

@@ -14,7 +14,9 @@ import pytest
 
 import dsl
 from dsl import Active, Const, Duplicated, Forward, Reverse, autodiff
-from lowering.strips import loops
+from lowering.options import CpuOptions
+from lowering.pipeline import context
+from lowering.strips import loops, run_in_strips
 from lowering.strips.emit import Strip
 
 SIZES = [0, 1, 8, 31, 33, 70]
@@ -67,10 +69,9 @@ def long(x, m, out):
 
 @dsl.kernel
 def twice(x, m, out):
-    """Two loops one after the other, the second of as many iterations as the first leaves it; backwards."""
+    """Two loops one after the other, the second of as many iterations as the first leaves it."""
     total = 0.0
-    for j in range(len(x)):
-        i = len(x) - 1 - j
+    for i in range(len(x)):
         y = x[i]
         k = 0
         while k < m[i] and y < 3.0:
@@ -155,7 +156,7 @@ def breaking(x, m, out):
 
 
 KERNELS = [newton, long, twice, counted, branching, nested, breaking]
-TAKEN = [newton, long, branching]
+TAKEN = [newton, long, twice, branching, nested, breaking]
 
 
 def given(n: int, seed: int = 0):
@@ -276,3 +277,99 @@ def test_the_first_error(n, places, stacks):
     assert expected in found and bool(expected) == bool(found)
     if not expected:
         check(checked, n)
+
+
+# the text -------------------------------------------------------------------------------------------------------------
+PROGRAM = """
+func.func @f(%x: memref<?xf64>, %out: memref<?xf64>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %one = arith.constant 1.0 : f64
+  %zero = arith.constant 0.0 : f64
+  scf.for %i = %c0 to %n step %c1 {
+    %start = memref.load %x[%i] : memref<?xf64>
+    %count = memref.alloc() : memref<index>
+    %cell = memref.alloc() : memref<memref<?xf64>>
+    memref.store %c0, %count[] : memref<index>
+    %first = memref.alloc() : memref<64xf64>
+    %cast = memref.cast %first : memref<64xf64> to memref<?xf64>
+    memref.store %cast, %cell[] : memref<memref<?xf64>>
+    %done:2 = scf.while (%y = %start, %k = %c0) : (f64, index) -> (f64, index) {
+      %go = arith.cmpf ogt, %y, %one : f64
+      scf.condition(%go) %y, %k : f64, index
+    } do {
+    ^bb0(%y: f64, %k: index):
+      %at = memref.load %count[] : memref<index>
+      %old = memref.load %cell[] : memref<memref<?xf64>>
+      %room = memref.dim %old, %c0 : memref<?xf64>
+      %full = arith.cmpi eq, %at, %room : index
+      %now = scf.if %full -> (memref<?xf64>) {
+        %size = arith.muli %room, {FACTOR} : index
+        %new = memref.alloc(%size) : memref<?xf64>
+        scf.for %j = %c0 to {COPIED} step %c1 {
+          %moved = memref.load %old[%j] : memref<?xf64>
+          memref.store %moved, %new[%j] : memref<?xf64>
+        }
+        memref.dealloc %old {autodiff.free} : memref<?xf64>
+        memref.store %new, %cell[] : memref<memref<?xf64>>
+        scf.yield %new : memref<?xf64>
+      } else {
+        scf.yield %old : memref<?xf64>
+      }
+      memref.store %y, {PUSHED}[%at] : memref<?xf64>
+      %next = arith.addi %at, %c1 : index
+      memref.store %next, %count[] : memref<index>
+      %less = math.sqrt %y : f64
+      %lower = arith.subf %less, %one : f64
+      %more = arith.addi %k, %c1 : index
+      scf.yield %lower, %more : f64, index
+    }
+    %sum = scf.for %k = %c0 to %done#1 step %c1 iter_args(%s = %zero) -> (f64) {
+      %at = memref.load %count[] : memref<index>
+      %top = arith.subi %at, %c1 : index
+      memref.store %top, %count[] : memref<index>
+      %from = memref.load %cell[] : memref<memref<?xf64>>
+      %y = memref.load %from[%top] : memref<?xf64>
+      %t = arith.mulf %y, %s : f64
+      %u = arith.addf %t, %y : f64
+      scf.yield %u : f64
+    }
+    memref.store %sum, %out[%i] : memref<?xf64>
+    %last = memref.load %cell[] : memref<memref<?xf64>>
+    memref.dealloc %last {FREE} : memref<?xf64>
+  }
+  return
+}
+"""
+AS_MADE = {"FACTOR": "%c2", "COPIED": "%at", "PUSHED": "%now", "FREE": "{autodiff.free}"}
+
+
+def stripped(**parts) -> str:
+    from mlir.ir import Location, Module
+
+    text = PROGRAM
+    for name, part in (AS_MADE | parts).items():
+        text = text.replace(f"{{{name}}}", part)
+    with context(), Location.unknown():
+        module = Module.parse(text)
+        run_in_strips(module, text, "f", CpuOptions(), {"avx2", "fma"}.__contains__)
+        assert module.operation.verify()
+        return str(module)
+
+
+def test_one_stack_for_all_lanes():
+    text = stripped()
+    before, strips = text.split("scf.for", 1)
+    assert "memref.alloc(" in before and "memref<memref<?xf64>>" in before
+    for found in ("vector.maskedstore", "vector.scatter", "vector.gather", "vector.reduction <maxsi>"):
+        assert found in strips
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"FACTOR": "%c1"}, {"COPIED": "%room"}, {"PUSHED": "%old"}, {"FREE": ""}],
+    ids=["no larger", "copies something else", "may be freed", "not by hand"],
+)
+def test_what_is_no_stack_is_left(parts):
+    assert "vector<" not in stripped(**parts)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mlir.ir import (
+    AffineMap,
     Attribute,
     Block,
     DenseI64ArrayAttr,
@@ -190,6 +191,8 @@ class Strip:
             return self.e.value("vector.load", [self.packed[op], *at], self.wide(type_))
         if direction := self.shapes.contiguous(array, indices):
             return self._turned(self._read(memory, self._first(indices, direction), direction, type_), direction)
+        if self.mask is not None:
+            return self._load_where_masked(memory, indices, type_, self.mask)
         return self._gather([self._load_one(memory, self._place(indices, k), type_) for k in range(self.lanes)])
 
     def _store(self, op: Operation) -> None:
@@ -251,6 +254,27 @@ class Strip:
 
     def _load_one(self, memory: Value, at: list[Value], type_: Type) -> Value:
         return self.e.value("memref.load", [memory, *at], type_)
+
+    def _load_where_masked(self, memory: Value, indices: list[Value], type_: Type, mask: Value) -> Value:
+        """Elements of the lanes that are to read them: in others an index may be anything."""
+        e, array = self.e, MemRefType(memory.type)
+        if array.affine_map == AffineMap.get_identity(array.rank) and type_ != IntegerType.get_signless(1):
+            first, *others = map(self.whole, indices)
+            for axis, index in enumerate(others, 1):
+                extent = e.value("memref.dim", [memory, e.integer(axis)], IndexType.get())
+                row = e.value("arith.muli", [first, e.value("vector.broadcast", [extent], first.type)], first.type)
+                first = e.value("arith.addi", [row, index], first.type)
+            start = [e.integer(0)] * array.rank
+            return e.value("vector.gather", [memory, *start, first, mask, self.nothing(type_)], self.wide(type_))
+        found = []
+        for k in range(self.lanes):
+            choice = e.op("scf.if", [self._extract(mask, k)], [type_], None, 2)
+            with e.at(choice.regions[0].blocks.append()):
+                e.op("scf.yield", [self._load_one(memory, self._place(indices, k), type_)])
+            with e.at(choice.regions[1].blocks.append()):
+                e.op("scf.yield", [self._extract(self.nothing(type_), k)])
+            found.append(choice.results[0])
+        return self._gather(found)
 
     def _read(self, memory: Value, at: list[Value], direction: int, type_: Type) -> Value:
         """Elements in a row, of the lanes that are to read them."""
@@ -342,7 +366,8 @@ class Strip:
         with self.e.at(test.append(*carried, arg_locs=[op.location] * len(carried))):
             state = list(new.regions[0].blocks[0].arguments)
             self._bind_all(list(before.arguments), state)
-            self.block(before)
+            with self.only(self._all() if self.mask is None else self.mask):
+                self.block(before)
             condition, *values = [self.whole(value) for value in last.operands]
             if self.mask is not None:
                 condition = self.e.value("arith.andi", [condition, self.mask], condition.type)
@@ -416,6 +441,8 @@ class Strip:
             self._take(op, list(new.results))
         elif self.shapes.selects(op):
             self._both(op)
+        elif self.mask is not None:
+            self._each_side(op, self.mask)
         else:
             self._take(op, self._where_they_agree(op))
 
@@ -434,6 +461,28 @@ class Strip:
         chosen = self.whole(op.operands[0])
         for result, yes, no in zip(op.results, *ends, strict=True) if op.results else ():
             self.bind(result, self.e.value("arith.select", [chosen, yes, no], yes.type))
+
+    def _each_side(self, op: Operation, mask: Value) -> None:
+        """Each side of a branch in the lanes that go there, if any do."""
+        e, chosen = self.e, self.whole(op.operands[0])
+        types = [self.wide(result.type) for result in op.results]
+        other = e.value("arith.xori", [chosen, self._all()], chosen.type)
+        found = []
+        for region, side in zip(op.regions, (chosen, other), strict=True):
+            for block in region.blocks:
+                lanes = e.value("arith.andi", [mask, side], mask.type)
+                choice = e.op("scf.if", [self.reduce("or", lanes)], types, None, 2)
+                with self.only(lanes):
+                    self._side(block, choice.regions[0].blocks.append(), op)
+                with e.at(choice.regions[1].blocks.append()):
+                    e.op("scf.yield", [self.nothing(result.type) for result in op.results])
+                found.append(list(choice.results))
+        for result, yes, no in zip(op.results, *found, strict=True) if op.results else ():
+            self.bind(result, e.value("arith.select", [chosen, yes, no], yes.type))
+
+    def _all(self) -> Value:
+        type_ = self.wide(IntegerType.get_signless(1))
+        return self.e.value("arith.constant", [], type_, {"value": Attribute.parse(f"dense<true> : {type_}")})
 
     def _where_they_agree(self, op: Operation) -> list[Value]:
         """A side of a branch for all lanes, if all go there; else each lane by itself."""

@@ -56,6 +56,8 @@ class Shapes:
         self.serial: set[Operation] = set()
         #: Memory that they allocate.
         self.inside_serial: set[Value] = set()
+        #: Branches, in loops in lockstep, of which each side is done in the lanes that go there.
+        self.masked: set[Operation] = set()
         self._skipped = memory.folded | set(combining)
         self._step: dict[Value, Step] = {loop.regions[0].blocks[0].arguments[0]: 1}
         self._blocks = {
@@ -179,7 +181,7 @@ class Shapes:
             self._changed = True
 
     def _stack(self, op: Operation, branches: list[Operation]) -> None:
-        if any(branch.name == "scf.if" for branch in branches):
+        if branches and branches[0].name == "scf.if":
             raise Unfit("a stack in a branch that iterations may take differently")
         for result in op.results:
             self._set(result, None if self.stacks.is_access(op) else 0)
@@ -212,6 +214,8 @@ class Shapes:
                 self._join(result, *(operations(block)[-1].operands[number] for block in blocks))
             else:
                 self._set(result, None)
+        if not same and any(branch.name != "scf.if" for branch in branches):
+            self.masked.add(op)
 
     def _while(self, op: Operation, branches: list[Operation]) -> None:
         before, after = (region.blocks[0] for region in op.regions)
@@ -236,21 +240,17 @@ class Shapes:
         """Whether all lanes may go on with a loop until the last of them is done: what a lane computes then is dropped,
         and must do no harm. (What comes before the condition of a while loop does not know yet which lanes go on.)
         """
-        return self._goes_along(op, set())
-
-    def _goes_along(self, op: Operation, around: set[Block]) -> bool:
         blocks = [block for region in op.regions for block in region.blocks]
-        inside = around | set(blocks)
-        return all(self._does_no_harm(i, inside, block == blocks[-1]) for block in blocks for i in operations(block))
+        return all(self._does_no_harm(i, block == blocks[-1]) for block in blocks for i in operations(block))
 
-    def _does_no_harm(self, op: Operation, blocks: set[Block], masked: bool) -> bool:
+    def _does_no_harm(self, op: Operation, masked: bool) -> bool:
         if self.skipped(op):
             return True
         if self.stacks.concerns(op):
             return masked
         if op.name in ("scf.for", "scf.while"):
             even = op.name == "scf.while" or self.counts(op) or self.uniform(list(op.operands)[:3])
-            return masked and even and self._goes_along(op, blocks)
+            return masked and even and self.in_lockstep(op)
         if op.name in ALLOCATIONS:
             return not op.operands and _is_small(op.results[0].type)
         if op.name in ("memref.load", "memref.store"):
@@ -259,9 +259,10 @@ class Shapes:
                 return masked and not indices
             if masked and array not in self.wide and self.contiguous(array, indices):
                 return True
-            return op.name == "memref.load" and not any(home(operand) in blocks for operand in op.operands)
+            return op.name == "memref.load"
         if op.name == "scf.if":
-            return self.selects(op)
+            sides = [i for region in op.regions for block in region.blocks for i in operations(block)]
+            return self.selects(op) or all(self._does_no_harm(i, masked) for i in sides)
         return not op.name.startswith(_TRAPS) and (
             op.name.startswith(("arith.", "math."))
             or op.name in ("scf.condition", "scf.yield")

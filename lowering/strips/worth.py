@@ -120,6 +120,8 @@ class _Beside:
                 return max(sides)
             if self._shapes.selects(op):
                 return sum(sides) + len(op.results)
+            if op in self._shapes.masked:
+                return sum(sides) + 4
             return self._one_by_one(op) if _compares_floats(op.operands[0]) else max(sides) + 4
         if op.name in ("memref.load", "memref.store"):
             return self._access(op)

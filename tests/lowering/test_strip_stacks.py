@@ -353,7 +353,7 @@ def stripped(**parts) -> str:
         text = text.replace(f"{{{name}}}", part)
     with context(), Location.unknown():
         module = Module.parse(text)
-        run_in_strips(module, text, "f", CpuOptions(), {"avx2", "fma"}.__contains__)
+        run_in_strips(module, "f", CpuOptions(), {"avx2", "fma"}.__contains__)
         assert module.operation.verify()
         return str(module)
 

@@ -243,6 +243,46 @@ def test_rows_that_are_not_there(always):
         np.testing.assert_allclose(out, 1.0 + 3.0 * given[:70].sum(axis=1), rtol=1e-12)
 
 
+@dsl.kernel
+def not_there(x, a, b, places, m):
+    """Places that lanes do not read, since they do no iteration, or go the other way, or are done."""
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        j = places[i]
+        k = 0
+        while k < m[i]:
+            y = dsl.exp(-y) + a[j] * b[j, 1]
+            if j > 0:
+                y += 0.1 * a[j - 1] * b[j - 1, k]
+            k += 1
+        while k < 3 * m[i] and x[j] < 10.0 * k:
+            y += x[j + k // 9] * 0.1
+            k += 1
+        total += y
+    return total
+
+
+@pytest.mark.parametrize("layout", ["whole", "strided"])
+def test_places_that_are_not_there(layout, always):
+    rng = np.random.default_rng(4)
+    n = 70
+    x, m, places = rng.uniform(0.5, 1.0, n), rng.integers(0, 4, n), rng.integers(0, 4, n)
+    places[m == 0] = 1 << 40
+    step = 1 if layout == "whole" else 2
+    a, b = rng.normal(size=4 * step)[::step], rng.normal(size=(4 * step, 4 * step))[::step, ::step]
+    np.testing.assert_allclose(not_there(x, a, b, places, m), not_there.fn(x, a, b, places, m), rtol=1e-12)
+    assert always
+    shadows = [np.zeros(v.shape) for v in (x, a, b)]
+    given = [Duplicated(*pair) for pair in zip((x, a, b), shadows)]
+    autodiff(Reverse, not_there, Active, *given, Const(places), Const(m))
+    along = [rng.normal(size=v.shape) for v in (x, a, b)]
+    given = [Duplicated(*pair) for pair in zip((x, a, b), along)]
+    (tangent,) = autodiff(Forward, not_there, Duplicated, *given, Const(places), Const(m))
+    found = sum((shadow * way).sum() for shadow, way in zip(shadows, along))
+    np.testing.assert_allclose(found, tangent, rtol=1e-11)
+
+
 # errors -----------------------------------------------------------------------------------------------------------
 @dsl.kernel
 def checked(x, m, out):

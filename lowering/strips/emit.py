@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mlir.ir import (
-    AffineMap,
     Attribute,
     Block,
     DenseI64ArrayAttr,
@@ -25,6 +24,7 @@ from ..additions import Addition
 from ..grid.calls import Copier
 from ..grid.emit import Emitter, attributes_of, captured, operations
 from .library import VectorFunctions
+from .lockstep import Lockstep
 from .memory import ALLOCATIONS, Memory, array_and_indices
 from .packs import Pack
 from .shapes import Shapes
@@ -32,7 +32,6 @@ from .stack_memory import StackMemory
 
 ANY_ORDER = "#arith.fastmath<reassoc,nsz>"
 _DYNAMIC = ShapedType.get_dynamic_size()
-_SLT, _SGE = 2, 5
 
 
 class Strip:
@@ -46,7 +45,7 @@ class Strip:
         self.packed: dict[Operation, Value] = {}
         #: Which lanes are to do it, where some are done with a loop that others go on with.
         self.mask: Value | None = None
-        self.stacks = StackMemory(self)
+        self.lockstep, self.stacks = Lockstep(self), StackMemory(self)
         self.scalar: dict[Value, Value] = {}
         self.vector: dict[Value, Value] = {}
 
@@ -71,7 +70,7 @@ class Strip:
         """The value in one lane."""
         step = self.shapes.step(value)
         if step is None:
-            return self._extract(self.vector[value], number)
+            return self.extract(self.vector[value], number)
         base = self.base(value)
         return base if step * number == 0 else self.e.binary("addi", base, self.e.integer(step * number, base.type))
 
@@ -99,17 +98,17 @@ class Strip:
     def _operation(self, op: Operation) -> None:
         name = op.name
         if op in self.shapes.serial:
-            self._take(op, self._one_by_one(op))
+            self.take(op, self._one_by_one(op))
         elif self.shapes.stacks.concerns(op):
             self.stacks.operation(op)
         elif name == "scf.for" and not self.shapes.uniform([op.operands[1]]):
-            self._each_so_often(op)
+            self.lockstep.so_often(op)
         elif name == "scf.for":
             self._for(op)
         elif name == "scf.if":
             self._if(op)
         elif name == "scf.while":
-            self._while(op)
+            self.lockstep.until_done(op)
         elif name == "memref.load":
             self.bind(op.results[0], self._load(op))
         elif name == "memref.store":
@@ -118,14 +117,14 @@ class Strip:
             pass
         elif all(self.shapes.step(result) is not None for result in op.results):
             types = [result.type for result in op.results]
-            self._take(op, self.e.op(name, self._bases(op.operands), types, attributes_of(op)).results)
+            self.take(op, self.e.op(name, self._bases(op.operands), types, attributes_of(op)).results)
         elif name == "func.call":
-            self._take(op, [self._call(op)])
+            self.take(op, [self._call(op)])
         else:
             self._elementwise(op)
 
-    def _take(self, op: Operation, values: Sequence[Value]) -> None:
-        self._bind_all(list(op.results), values)
+    def take(self, op: Operation, values: Sequence[Value]) -> None:
+        self.bind_all(list(op.results), values)
 
     def _bases(self, values: Sequence[Value]) -> list[Value]:
         return [self.base(value) for value in values]
@@ -135,19 +134,19 @@ class Strip:
         operands = [self.base(v) if choice and k == 0 else self.whole(v) for k, v in enumerate(op.operands)]
         types = [self.wide(result.type) for result in op.results]
         called = self.functions.call(self.e, op, operands, types[0])
-        self._take(op, [called] if called else self.e.op(op.name, operands, types, attributes_of(op)).results)
+        self.take(op, [called] if called else self.e.op(op.name, operands, types, attributes_of(op)).results)
 
     def _call(self, op: Operation) -> Value:
         results = []
         for number in range(self.lanes):
             operands = [self.lane(v, number) for v in op.operands]
             results.append(self.e.value(op.name, operands, op.results[0].type, attributes_of(op)))
-        return self._gather(results)
+        return self.gather(results)
 
-    def _gather(self, elements: list[Value]) -> Value:
+    def gather(self, elements: list[Value]) -> Value:
         return self.e.value("vector.from_elements", elements, self.wide(elements[0].type))
 
-    def _extract(self, vector: Value, number: int) -> Value:
+    def extract(self, vector: Value, number: int) -> Value:
         at = {"static_position": DenseI64ArrayAttr.get([number])}
         return self.e.value("vector.extract", [vector], VectorType(vector.type).element_type, at)
 
@@ -183,17 +182,17 @@ class Strip:
         if array in self.shapes.wide:
             if self.shapes.uniform(indices):
                 return self.e.value("vector.load", [memory, *self._row(indices)], self.wide(type_))
-            return self._gather([self._load_one(memory, self._cell(indices, k), type_) for k in range(self.lanes)])
+            return self.gather([self.load_one(memory, self._cell(indices, k), type_) for k in range(self.lanes)])
         if self.shapes.uniform(indices):
-            return self._load_one(memory, self._bases(indices), type_)
+            return self.load_one(memory, self._bases(indices), type_)
         if op in self.packed:
             at = [self.base(indices[-1]), self.e.integer(0)]
             return self.e.value("vector.load", [self.packed[op], *at], self.wide(type_))
         if direction := self.shapes.contiguous(array, indices):
             return self._turned(self._read(memory, self._first(indices, direction), direction, type_), direction)
         if self.mask is not None:
-            return self._load_where_masked(memory, indices, type_, self.mask)
-        return self._gather([self._load_one(memory, self._place(indices, k), type_) for k in range(self.lanes)])
+            return self.lockstep.load(memory, indices, type_, self.mask)
+        return self.gather([self.load_one(memory, self.places(indices, k), type_) for k in range(self.lanes)])
 
     def _store(self, op: Operation) -> None:
         array, indices = array_and_indices(op)
@@ -215,7 +214,7 @@ class Strip:
             self._write(row, memory, self._first(indices, direction), direction)
         else:
             for k in range(self.lanes):
-                self.e.op("memref.store", [self.lane(value, k), memory, *self._place(indices, k)])
+                self.e.op("memref.store", [self.lane(value, k), memory, *self.places(indices, k)])
 
     def room(self, pack: Pack, length: Value, small: Value | None) -> Value:
         """Memory for rows that are brought together."""
@@ -232,8 +231,8 @@ class Strip:
         length = e.value("memref.dim", [array, e.integer(extents.rank - 1)], IndexType.get())
 
         def column(index: Value) -> None:
-            elements = [self._load_one(array, [*row, index], element) for row in rows]
-            e.op("vector.store", [self._gather(elements), memory, index, e.integer(0)])
+            elements = [self.load_one(array, [*row, index], element) for row in rows]
+            e.op("vector.store", [self.gather(elements), memory, index, e.integer(0)])
 
         e.loop(length, column)
 
@@ -252,29 +251,8 @@ class Strip:
                 total = self.e.binary("addi", total, self.e.binary("muli", number, self.e.integer(factor)))
         return total
 
-    def _load_one(self, memory: Value, at: list[Value], type_: Type) -> Value:
+    def load_one(self, memory: Value, at: list[Value], type_: Type) -> Value:
         return self.e.value("memref.load", [memory, *at], type_)
-
-    def _load_where_masked(self, memory: Value, indices: list[Value], type_: Type, mask: Value) -> Value:
-        """Elements of the lanes that are to read them: in others an index may be anything."""
-        e, array = self.e, MemRefType(memory.type)
-        if array.affine_map == AffineMap.get_identity(array.rank) and type_ != IntegerType.get_signless(1):
-            first, *others = map(self.whole, indices)
-            for axis, index in enumerate(others, 1):
-                extent = e.value("memref.dim", [memory, e.integer(axis)], IndexType.get())
-                row = e.value("arith.muli", [first, e.value("vector.broadcast", [extent], first.type)], first.type)
-                first = e.value("arith.addi", [row, index], first.type)
-            start = [e.integer(0)] * array.rank
-            return e.value("vector.gather", [memory, *start, first, mask, self.nothing(type_)], self.wide(type_))
-        found = []
-        for k in range(self.lanes):
-            choice = e.op("scf.if", [self._extract(mask, k)], [type_], None, 2)
-            with e.at(choice.regions[0].blocks.append()):
-                e.op("scf.yield", [self._load_one(memory, self._place(indices, k), type_)])
-            with e.at(choice.regions[1].blocks.append()):
-                e.op("scf.yield", [self._extract(self.nothing(type_), k)])
-            found.append(choice.results[0])
-        return self._gather(found)
 
     def _read(self, memory: Value, at: list[Value], direction: int, type_: Type) -> Value:
         """Elements in a row, of the lanes that are to read them."""
@@ -290,12 +268,12 @@ class Strip:
         else:
             self.e.op("vector.maskedstore", [memory, *at, self._turned(self.mask, direction), row])
 
-    def _place(self, indices: list[Value], number: int) -> list[Value]:
+    def places(self, indices: list[Value], number: int) -> list[Value]:
         return [self.lane(index, number) for index in indices]
 
     def _cell(self, indices: list[Value], number: int) -> list[Value]:
         """Of wide memory: the lane's own element."""
-        return [*self._place(indices, number), self.e.integer(number)]
+        return [*self.places(indices, number), self.e.integer(number)]
 
     def _row(self, indices: list[Value]) -> list[Value]:
         """Of wide memory: where the lanes of an element begin."""
@@ -323,7 +301,7 @@ class Strip:
         if self.shapes.uniform(indices):
             at = self._bases(indices)
             order = ANY_ORDER if first.name == "arith.addf" else None
-            old, term = self._load_one(memory, at, type_), self.reduce("add", total, order=order)
+            old, term = self.load_one(memory, at, type_), self.reduce("add", total, order=order)
             new = self.e.value(first.name, [old, term], type_, attributes_of(first))
             self.e.op("memref.store", [new, memory, *at])
         elif direction := self.shapes.contiguous(array, indices):
@@ -333,9 +311,9 @@ class Strip:
             self._write(new, memory, at, direction)
         else:
             for k in range(self.lanes):
-                at = self._place(indices, k)
-                old = self._load_one(memory, at, type_)
-                new = self.e.value(first.name, [old, self._extract(total, k)], type_, attributes_of(first))
+                at = self.places(indices, k)
+                old = self.load_one(memory, at, type_)
+                new = self.e.value(first.name, [old, self.extract(total, k)], type_, attributes_of(first))
                 self.e.op("memref.store", [new, memory, *at])
 
     # structure --------------------------------------------------------------------------------------------------------
@@ -347,70 +325,12 @@ class Strip:
         types = [start.type for start in starts]
         new = self.e.op("scf.for", operands, types, attributes_of(op), 1)
         block = new.regions[0].blocks.append(counter.type, *types, arg_locs=[op.location] * (1 + len(types)))
-        self._bind_all(list(body.arguments), list(block.arguments))
+        self.bind_all(list(body.arguments), list(block.arguments))
         with self.e.at(block):
             self.block(body)
             ends = operations(body)[-1].operands
             self.e.op("scf.yield", [self.given(v, like) for v, like in zip(ends, carried, strict=True)])
-        self._take(op, list(new.results))
-
-    def _while(self, op: Operation) -> None:
-        """All lanes in lockstep until the last is done; what is carried of a lane that is done stays as it is."""
-        before, after = (region.blocks[0] for region in op.regions)
-        starts = [self.whole(value) for value in op.operands]
-        carried = [start.type for start in starts]
-        last = operations(before)[-1]
-        going, *given = [self.wide(value.type) for value in last.operands]
-        new = self.e.op("scf.while", starts, [going, *given, *carried], attributes_of(op), 2)
-        test, body = (region.blocks for region in new.regions)
-        with self.e.at(test.append(*carried, arg_locs=[op.location] * len(carried))):
-            state = list(new.regions[0].blocks[0].arguments)
-            self._bind_all(list(before.arguments), state)
-            with self.only(self._all() if self.mask is None else self.mask):
-                self.block(before)
-            condition, *values = [self.whole(value) for value in last.operands]
-            if self.mask is not None:
-                condition = self.e.value("arith.andi", [condition, self.mask], condition.type)
-            self.e.op("scf.condition", [self.reduce("or", condition), condition, *values, *state])
-        types = [going, *given, *carried]
-        with self.e.at(body.append(*types, arg_locs=[op.location] * len(types))):
-            condition, *values = new.regions[1].blocks[0].arguments
-            self._bind_all(list(after.arguments), values[: len(given)])
-            with self.only(condition):
-                self.block(after)
-            ends = [self.whole(value) for value in operations(after)[-1].operands]
-            pairs = zip(ends, values[len(given) :], strict=True)
-            self.e.op("scf.yield", [self.e.value("arith.select", [condition, a, b], a.type) for a, b in pairs])
-        self._take(op, list(new.results)[1 : 1 + len(given)])
-
-    def _each_so_often(self, op: Operation) -> None:
-        """A loop with a number of iterations for each lane: all begin together; or, where it takes from stacks, all end
-        together, so that what all have pushed is where it was in all lanes.
-        """
-        e, body = self.e, op.regions[0].blocks[0]
-        counter, *carried = body.arguments
-        trips = self.whole(op.operands[1])
-        trips = self.where_masked(trips, lambda: self.nothing(counter.type))
-        most, late = self.reduce("maxsi", trips), self.shapes.stacks.pops(op)
-        starts = [self.whole(value) for value in list(op.operands)[3:]]
-        types = [start.type for start in starts]
-        new = e.op("scf.for", [e.integer(0), most, e.integer(1), *starts], types, attributes_of(op), 1)
-        block = new.regions[0].blocks.append(counter.type, *types, arg_locs=[op.location] * (1 + len(types)))
-        number, *state = block.arguments
-        with e.at(block):
-            turn = e.value("vector.broadcast", [number], trips.type)
-            if late:
-                wait = e.value("arith.subi", [e.value("vector.broadcast", [most], trips.type), trips], trips.type)
-                turn = e.value("arith.subi", [turn, wait], trips.type)
-            self.bind(counter, turn)
-            self._bind_all(carried, state)
-            going = self.compare(_SGE, turn, self.nothing(counter.type)) if late else self.compare(_SLT, turn, trips)
-            with self.only(going):
-                self.block(body)
-            ends = [self.whole(value) for value in operations(body)[-1].operands]
-            pairs = zip(ends, state, strict=True)
-            e.op("scf.yield", [e.value("arith.select", [going, a, b], a.type) for a, b in pairs])
-        self._take(op, list(new.results))
+        self.take(op, list(new.results))
 
     @contextmanager
     def only(self, lanes: Value) -> Iterator[None]:
@@ -426,7 +346,7 @@ class Strip:
             return value
         return self.e.value("arith.select", [self.mask, value, otherwise()], value.type)
 
-    def _bind_all(self, olds: Sequence[Value], news: Sequence[Value]) -> None:
+    def bind_all(self, olds: Sequence[Value], news: Sequence[Value]) -> None:
         for old, new in zip(olds, news, strict=True):
             self.bind(old, new)
 
@@ -437,16 +357,16 @@ class Strip:
             new = self.e.op("scf.if", [self.base(condition)], types, attributes_of(op), 2)
             for old_region, region in zip(op.regions, new.regions, strict=True):
                 for block in old_region.blocks:
-                    self._side(block, region.blocks.append(), op)
-            self._take(op, list(new.results))
+                    self.side(block, region.blocks.append(), op)
+            self.take(op, list(new.results))
         elif self.shapes.selects(op):
             self._both(op)
         elif self.mask is not None:
-            self._each_side(op, self.mask)
+            self.lockstep.sides(op, self.mask)
         else:
-            self._take(op, self._where_they_agree(op))
+            self.take(op, self._where_they_agree(op))
 
-    def _side(self, block: Block, into: Block, op: Operation) -> None:
+    def side(self, block: Block, into: Block, op: Operation) -> None:
         with self.e.at(into):
             self.block(block)
             ends = operations(block)[-1].operands
@@ -462,25 +382,7 @@ class Strip:
         for result, yes, no in zip(op.results, *ends, strict=True) if op.results else ():
             self.bind(result, self.e.value("arith.select", [chosen, yes, no], yes.type))
 
-    def _each_side(self, op: Operation, mask: Value) -> None:
-        """Each side of a branch in the lanes that go there, if any do."""
-        e, chosen = self.e, self.whole(op.operands[0])
-        types = [self.wide(result.type) for result in op.results]
-        other = e.value("arith.xori", [chosen, self._all()], chosen.type)
-        found = []
-        for region, side in zip(op.regions, (chosen, other), strict=True):
-            for block in region.blocks:
-                lanes = e.value("arith.andi", [mask, side], mask.type)
-                choice = e.op("scf.if", [self.reduce("or", lanes)], types, None, 2)
-                with self.only(lanes):
-                    self._side(block, choice.regions[0].blocks.append(), op)
-                with e.at(choice.regions[1].blocks.append()):
-                    e.op("scf.yield", [self.nothing(result.type) for result in op.results])
-                found.append(list(choice.results))
-        for result, yes, no in zip(op.results, *found, strict=True) if op.results else ():
-            self.bind(result, e.value("arith.select", [chosen, yes, no], yes.type))
-
-    def _all(self) -> Value:
+    def every_lane(self) -> Value:
         type_ = self.wide(IntegerType.get_signless(1))
         return self.e.value("arith.constant", [], type_, {"value": Attribute.parse(f"dense<true> : {type_}")})
 
@@ -490,14 +392,14 @@ class Strip:
         types = [self.wide(result.type) for result in op.results]
         yes, no = (list(region.blocks) for region in op.regions)
         first = self.e.op("scf.if", [self.reduce("and", chosen)], types, None, 2)
-        self._side(yes[0], first.regions[0].blocks.append(), op)
+        self.side(yes[0], first.regions[0].blocks.append(), op)
         with self.e.at(first.regions[1].blocks.append()):
             second = self.e.op("scf.if", [self.reduce("or", chosen)], types, None, 2)
             with self.e.at(second.regions[0].blocks.append()):
                 self.e.op("scf.yield", self._one_by_one(op))
             otherwise = second.regions[1].blocks.append()
             if no:
-                self._side(no[0], otherwise, op)
+                self.side(no[0], otherwise, op)
             else:
                 with self.e.at(otherwise):
                     self.e.op("scf.yield")

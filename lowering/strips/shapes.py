@@ -256,10 +256,8 @@ class Shapes:
         if op.name in ("memref.load", "memref.store"):
             array, indices = array_and_indices(op)
             if array in self.memory.private and array not in self.inside_serial:
-                return masked and not indices
-            if masked and array not in self.wide and self.contiguous(array, indices):
-                return True
-            return op.name == "memref.load"
+                return (masked or op.name == "memref.load") and self.uniform(indices)
+            return op.name == "memref.load" or (masked and bool(self.contiguous(array, indices)))
         if op.name == "scf.if":
             sides = [i for region in op.regions for block in region.blocks for i in operations(block)]
             return self.selects(op) or all(self._does_no_harm(i, masked) for i in sides)

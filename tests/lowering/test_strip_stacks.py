@@ -155,7 +155,48 @@ def breaking(x, m, out):
     return total
 
 
-KERNELS = [newton, long, twice, counted, branching, nested, breaking]
+@dsl.kernel
+def choosing(x, m, out):
+    """Branches with loads, short circuits, and stacks of what only some lanes do."""
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        k = 0
+        while k < m[i] and x[k] * y < 4.0:
+            if y > 0.4 and x[(i * 7 + k) % len(x)] > 0.8:
+                z = y * 0.3
+                j = 0
+                while j < k:
+                    z = math.sin(z) + 0.2 * y
+                    j += 1
+                y = z * x[k]
+            else:
+                y = math.exp(-y) * x[i] + 0.1 * x[k]
+            k += 1
+        total += y
+        out[i] = y * y
+    return total
+
+
+@dsl.kernel
+def small_state(x, m, out):
+    """A state in an array of its own."""
+    total = 0.0
+    for i in range(len(x)):
+        s = dsl.zeros(2)
+        s[0] = x[i]
+        k = 0
+        while k < m[i]:
+            a = s[0]
+            s[0] = math.sin(a) + 0.1 * s[1]
+            s[1] = a * s[1] * 0.5 + x[i]
+            k += 1
+        total += s[0]
+        out[i] = s[1]
+    return total
+
+
+KERNELS = [newton, long, twice, counted, branching, nested, breaking, choosing, small_state]
 TAKEN = [newton, long, twice, branching, nested, breaking]
 
 
@@ -166,6 +207,7 @@ def given(n: int, seed: int = 0):
 
 def check(kernel, n, seed=0, fastmath=False, differences=True):
     x, m, weights, rng = given(n, seed)
+    m = np.minimum(m, n)
     kernel = dsl.kernel(kernel.fn, fastmath=fastmath)
     dx, out = np.zeros(n), np.zeros(n)
     autodiff(Reverse, kernel, Active, Duplicated(x, dx), Const(m), Duplicated(out, weights.copy()))

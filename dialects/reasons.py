@@ -70,8 +70,7 @@ def _taped(reverse: Reverse, recorded: Recorded, mark: str) -> Taped:
     block = old.block if isinstance(old, Operation) else scope.old
     while block != inner:
         owner = operation(block.owner)
-        position = source_position(owner.location)
-        if owner.name in LOOPS and position is not None:
+        if owner.name in LOOPS and (position := source_position(owner.location)) is not None:
             loops.insert(0, position)
         block = owner.block
     whole = operation(inner.owner)

@@ -47,6 +47,8 @@ class ReverseScope:
         self.cursor: Operation | None = None
         self._floor: Operation | None = None
         self._replaying = False
+        #: By their primal blocks, this scope and those around it.
+        self._around: dict[Block, ReverseScope] = {**(parent._around if parent is not None else {}), old: self}
 
     def here(self) -> InsertionPoint:
         if self.cursor is not None:
@@ -59,9 +61,7 @@ class ReverseScope:
 
     def at(self, block: Block) -> ReverseScope:
         """This scope or the one around it that stands for the primal `block`."""
-        scope: ReverseScope | None = self
-        while scope is not None and scope.old != block:
-            scope = scope.parent
+        scope = self._around.get(block)
         if scope is None:
             raise AssertionError("a primal value is asked for outside the block that it lives in")
         return scope
@@ -70,11 +70,11 @@ class ReverseScope:
         """The scope that the primal value `old` is to be had in: that of its block, or one in which something stands
         for it.
         """
-        block = home(old)
+        its = self._around.get(home(old))
         scope: ReverseScope | None = self
-        while scope is not None and scope.old != block and old not in scope.given:
+        while scope is not None and scope is not its and not (scope.given and old in scope.given):
             scope = scope.parent
-        return scope or self.at(block)
+        return scope or self.at(home(old))
 
     def _child_indices(self) -> list[Value]:
         return [] if self.frame.old == self.old else self.indices

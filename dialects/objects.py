@@ -255,6 +255,15 @@ def apart(memref: Value, other: Value, block: Block, objects: Objects) -> bool:
     return all(apart(arm, opposite, block, objects) for arm, opposite in zip(arms, others, strict=True))
 
 
+def surely_apart(memref: Value, other: Value, block: Block, objects: Objects) -> bool:
+    """As `apart`, if it is known what both may point to. (It is not of one that was read from a stack of memrefs.)"""
+    for one in (memref, other):
+        found = objects.of(one)
+        if not found or any(o.argument is None and o.allocation is None for o in found):
+            return False
+    return apart(memref, other, block, objects)
+
+
 def reaches(block: Block, other: Block) -> bool:
     """Whether what `other` has is there in `block`: it is that, or one around it."""
     while block != other:

@@ -10,9 +10,9 @@ The tangent of such a sum, in a derivative of a derivative, is added up as freel
 
 from __future__ import annotations
 
-from mlir.ir import Attribute, Module, Operation
+from mlir.ir import Attribute, BlockArgument, Module, Operation, Value
 
-from .builder import ANY_ORDER, walk
+from .builder import ANY_ORDER, operation, walk
 
 #: An attribute of a module.
 ORDERED = "autodiff.ordered"
@@ -34,6 +34,25 @@ def keep_order(module: Module) -> None:
     for op in walk(module.operation):
         if op.name in ADDITIONS and _is_free(op):
             op.attributes[_FLAGS] = none  # (deleting it would end the process)
+
+
+def is_ordered(op: Operation) -> bool:
+    """Whether `op` is in a module whose cotangents are added in order."""
+    while op.name != "builtin.module":
+        op = operation(op.parent)
+    return ORDERED in op.attributes
+
+
+def adds_up_to(start: Value, total: Value) -> bool:
+    """Whether `total` is `start` and more, added up in any order, with nothing else made of what is on the way."""
+    if len(list(total.uses)) != 1:
+        return False
+    if total == start:
+        return True
+    if isinstance(total, BlockArgument):
+        return False
+    addition = operation(total.owner)
+    return addition.name in ADDITIONS and _is_free(addition) and any(adds_up_to(start, o) for o in addition.operands)
 
 
 def _is_free(addition: Operation) -> bool:

@@ -39,6 +39,7 @@ from .request import Request
 from .reverse_loops import settle_reverse_loops
 from .silent import refuse_undecided
 from .split import Tape, split
+from .staying_cells import keep_staying_cells
 from .structure import callee_name, normalise, one_call, symbol
 from .tape_rows import write_in_tape
 from .unshared import make_updates_plain
@@ -140,6 +141,8 @@ def clean(module: Module) -> None:
         for op in walk_functions(module):
             if OVERLAP not in module.operation.attributes:
                 write_in_tape(op)
+                if SPREAD not in module.operation.attributes:
+                    keep_staying_cells(op)
                 settle_reverse_loops(op, registers=SPREAD not in module.operation.attributes)
             drop_zeros(op)
             if not any(mark in module.operation.attributes for mark in (OVERLAP, SPREAD)) and fuse_loops(op):

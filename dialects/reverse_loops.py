@@ -24,7 +24,8 @@ from .builder import Builder, home, is_memref, operation, operations, walk
 from .copier import Copier, add_block
 from .emptied import Emptied
 from .launches import LAUNCH
-from .objects import Objects, apart
+from .objects import Objects, surely_apart
+from .order import adds_up_to, is_ordered
 from .places import Place, is_counter, wraps
 from .plan import pure
 
@@ -120,13 +121,20 @@ class _Loop:
         for s in sums:
             self._leave_zeros(s)
         rest = [a for a in self.accesses if not any(a.op in s.ops for s in sums)]
-        upwards = not self.loop.results and all(self._free(a, b) for a in rest for b in rest)
+        upwards = self._sums_only() and all(self._free(a, b) for a in rest for b in rest)
         if upwards:
             self.back.results[0].replace_all_uses_with(self.body.arguments[0])
             self.back.erase()
         self._order()
         if sums:
             self._carry(sums, upwards)
+
+    def _sums_only(self) -> bool:
+        """Whether what the loop carries are sums that may be added up in any order."""
+        if not self.loop.results:
+            return True
+        carried, ends = list(self.body.arguments)[1:], operations(self.body)[-1].operands
+        return not is_ordered(self.loop) and all(map(adds_up_to, carried, ends))
 
     def _order(self) -> None:
         """Loads first and stores last, as far as they do not see each other: what LLVM takes over from one iteration to
@@ -195,13 +203,7 @@ class _Loop:
     def _apart(self, one: Access, other: Access) -> bool:
         if one.memref == other.memref:
             return one.apart(other)
-        known = all(self._is_known(a.memref) for a in (one, other))
-        return known and apart(one.memref, other.memref, self.body, self.objects)
-
-    def _is_known(self, memref: Value) -> bool:
-        """Whether it is known what a memref may point to. (It is not of one that was read from a stack of memrefs.)"""
-        found = self.objects.of(memref)
-        return bool(found) and all(o.argument is not None or o.allocation is not None for o in found)
+        return surely_apart(one.memref, other.memref, self.body, self.objects)
 
     def _free(self, one: Access, other: Access) -> bool:
         """Whether no iteration's `one` has to do with another iteration's `other`."""

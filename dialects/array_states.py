@@ -226,7 +226,11 @@ class States:
         if self.rank > 1 or not self.is_whole[0]:
             return False
         stores = [op for op in self.accesses if op.name == "memref.store" and op.block == self.body]
-        cells = [place_of(op.operands[2]) for op in stores]
+        loads = [op for op, is_next in self.accesses.items() if is_next and op.name == "memref.load"]
+        reads = [ancestor_in(self.body, op) for op in loads]
+        # (What may be read before it is written is what the iteration before has left.)
+        first = [op for op in stores if not any(read is not None and read.is_before_in_block(op) for read in reads)]
+        cells = [place_of(op.operands[2]) for op in first]
         assert self.cover is not None
         offset, trips = self.cover.spans[0]
         ranges = [(Place(NONE, offset), place_of(trips).after(offset)), *((cell, cell.after(1)) for cell in cells)]

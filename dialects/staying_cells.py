@@ -69,7 +69,7 @@ class _Loop:
             access.forms = [self._form(index) for index in access.indices]
         cells: dict[tuple[Value, Indices], list[_Access]] = {}
         for access in accesses:
-            if all(home(index) != self.body for index in access.indices):
+            if all(home(value) != self.body for value in (access.memref, *access.indices)):
                 key = access.memref, tuple(frozenset(form.items()) for form in access.forms)
                 cells.setdefault(key, []).append(access)
         kept = [cell for cell in cells.values() if _is_sum(cell) and all(self._leaves(a, cell) for a in accesses)]

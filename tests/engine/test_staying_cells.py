@@ -115,6 +115,22 @@ def test_views_that_overlap():
         check_derivatives(scattered, np.array([0.5, 1.5, 2.5, 3.0]), k)
 
 
+def test_arrays_that_take_turns():
+    """A cell of the array that this iteration has is no cell that stays."""
+
+    @dsl.kernel
+    def turns(x, y):
+        a, b = x.copy(), y.copy()
+        total = 0.0
+        for j in range(len(x)):
+            a[0] = a[0] + b[1] * x[j]
+            total += a[0] * a[0]
+            a, b = b, a
+        return total
+
+    check_derivatives(turns, np.array([0.5, 1.5, 2.5]), np.array([1.0, 0.3, 0.8]))
+
+
 def test_one_array_for_two():
     @dsl.kernel
     def two(x, y):

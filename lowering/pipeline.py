@@ -123,7 +123,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
         raise LoweringError("MLIR could not write the module as LLVM IR")
     finished = _finish(addresses.signed(ir) + versions, entry, signature, options)
     if pairs:
-        finished = sine_cosine.DECLARED.sub("", finished) + sine_cosine.definitions(lanes)
+        finished = sine_cosine.define(finished, lanes)
     return finished
 
 

@@ -31,8 +31,9 @@ from mlir.ir import (
 )
 
 NAME = "dsl.sincos"
-#: The declaration that the definitions take the place of.
-DECLARED = re.compile(rf"^declare [^\n]*@{re.escape(NAME)}\([^\n]*\n", re.M)
+# The declaration that the definitions take the place of, and any: there may be one of a function only.
+_PLACEHOLDER = re.compile(rf"^declare [^\n]*@{re.escape(NAME)}\([^\n]*\n", re.M)
+_DECLARE = re.compile(r"^declare [^\n]*?@([^\s(]+)\([^\n]*\n", re.M)
 _HALVES = {"math.sin": 0, "math.cos": 1}
 
 # π/2 in three parts, rounded down so that all are positive; 2/π.
@@ -97,10 +98,13 @@ def names(lanes: Sequence[int]) -> list[str]:
     return [NAME, *(f"{NAME}.{n}" for n in lanes)]
 
 
-def definitions(lanes: Sequence[int]) -> str:
-    """LLVM IR of the function, with versions of so many lanes."""
+def define(ir: str, lanes: Sequence[int]) -> str:
+    """A module's LLVM IR with the function in it, and versions of so many lanes."""
     versions = ",".join(f"_ZGV_LLVM_N{n}v_{NAME}({NAME}.{n})" for n in lanes)
-    return _SCALAR.replace("#versions", versions) + "".join(map(_vector, lanes))
+    added = _SCALAR.replace("#versions", versions) + "".join(map(_vector, lanes))
+    there = {declared[1] for declared in _DECLARE.finditer(ir)}
+    added = _DECLARE.sub(lambda declared: "" if declared[1] in there else declared[0], added)
+    return _PLACEHOLDER.sub("", ir) + added
 
 
 # Not to be inlined before loops are made vector code. It has no effects and always returns.

@@ -14,6 +14,7 @@ import pytest
 
 import dsl
 from dsl import Active, Const, Duplicated, Forward, Reverse, autodiff
+from lowering import strips
 from lowering.options import CpuOptions
 from lowering.pipeline import context
 from lowering.strips import loops, run_in_strips
@@ -281,6 +282,29 @@ def test_random_loops(seed, stacks):
         check(kernel, n, seed, fastmath=bool(seed % 2), differences=False)
 
 
+@dsl.kernel
+def rotating(x, m, out):
+    """Sines and cosines of one number."""
+    total = 0.0
+    for i in range(len(x)):
+        y = x[i]
+        k = 0
+        while abs(y) < 5.0 and k < m[i]:
+            y = math.sin(y) * math.cos(y) + y
+            k += 1
+        total += y
+        out[i] = y
+    return total
+
+
+@pytest.mark.parametrize("kernel", [rotating, choosing, twice], ids=lambda k: k.name)
+@pytest.mark.parametrize("feature, bits, registers", [("avx2", 256, 2), ("avx2", 256, 1), ("avx512f", 512, 1)])
+def test_other_machines(kernel, feature, bits, registers, stacks, monkeypatch):
+    monkeypatch.setattr(strips, "_REGISTERS", ((feature, bits, registers),))
+    for n in (1, 9, 70):
+        check(kernel, n)
+
+
 # errors ---------------------------------------------------------------------------------------------------------------
 @dsl.kernel
 def checked(x, m, out):
@@ -402,10 +426,10 @@ def stripped(**parts) -> str:
 
 def test_one_stack_for_all_lanes():
     text = stripped()
-    before, strips = text.split("scf.for", 1)
+    before, inside = text.split("scf.for", 1)
     assert "memref.alloc(" in before and "memref<memref<?xf64>>" in before
     for found in ("vector.maskedstore", "vector.scatter", "vector.gather", "vector.reduction <maxsi>"):
-        assert found in strips
+        assert found in inside
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ class Shapes:
         if op.name == "scf.if":
             sides = [i for region in op.regions for block in region.blocks for i in operations(block)]
             return self.selects(op) or all(self._does_no_harm(i, masked) for i in sides)
-        return not op.name.startswith(_TRAPS) and (
+        return not _traps(op) and (
             op.name.startswith(("arith.", "math."))
             or op.name in ("scf.condition", "scf.yield")
             or (op.name == "func.call" and _is_pure_call(op))
@@ -290,8 +290,15 @@ class Shapes:
         """Whether both sides of a branch are computed, and one is chosen."""
         inner = [inner for inner in walk(op) if inner != op and inner.name != "scf.yield"]
         return len(inner) <= _FEW and all(
-            i.name.startswith(("arith.", "math.", "scf.if")) and not i.name.startswith(_TRAPS) for i in inner
+            i.name.startswith(("arith.", "math.", "scf.if")) and not _traps(i) for i in inner
         )
+
+
+def _traps(op: Operation) -> bool:
+    """Whether an operation ends the process for some operands that it may get."""
+    if not op.name.startswith(_TRAPS):
+        return False
+    return op.name == "math.ipowi" or constant(op.operands[1]) in (None, 0, -1)
 
 
 def _is_long_integer(value: Value) -> bool:

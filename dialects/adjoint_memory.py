@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlir.ir import IntegerAttr, Operation, UnitAttr, Value
 
 from .activity import Activity
-from .builder import Builder, is_memref
+from .builder import Builder, home, is_memref
 from .copier import add_block
 from .extremes import SETTLED, check, is_extreme, still_there, unordered, won
 from .tangents import Shadow, Tangents
@@ -94,9 +94,13 @@ class MemoryAdjoints:
     def reverse_memref_alloc(self, op: Operation, scope: ReverseScope) -> None:
         """A shadow that the forward sweep made, since it travels, ends where its memory began.
 
-        No block owns it: it may be on the tape when the block that carries it lets it go.
+        No block owns it: it may be on the tape when the block that carries it lets it go. Where there is no forward
+        sweep, as nothing of it is needed, there is a shadow only if something behind has asked for one.
         """
         memref = op.results[0]
+        here = scope.at(home(memref))
+        if here.source is None and memref not in here.shadows:
+            return
         if self.activity.memory(memref) and self.activity.objects.travels(memref):
             for shadow in self.shadow(memref, scope):
                 self.b.op("memref.dealloc", [shadow], [], {"autodiff.free": UnitAttr.get()})

@@ -13,6 +13,7 @@ import pytest
 
 import dsl
 from dsl import Const, Duplicated, Forward, Reverse, autodiff
+from tests.derivatives import check_derivatives
 
 I = np.array([0, 4, 4, -1])
 P = np.array([[1, 0], [-2, 3]])
@@ -215,3 +216,28 @@ def test_refused(function, error, message):
     active, _ = arguments()
     with pytest.raises(error, match=message):
         dsl.kernel(function)(*active)
+
+
+def test_array_that_only_failures_need():
+    """What stands for a view where its shape did not fit is memory of its own, of which a loop that nobody needs has no
+    shadow."""
+
+    @dsl.kernel
+    def unneeded(x):
+        i, found = 0, 0.0
+        while i < 3:
+            i += 1
+            found = dsl.mean(x + x[::-1]) * dsl.mean(x + x[::-1])
+            found = math.tanh(found * x[i])
+        return dsl.sum(x * x)
+
+    @dsl.kernel
+    def needed(x):
+        i, found = 0, 0.0
+        while i < 3:
+            i += 1
+            found += math.tanh(dsl.mean(x + x[::-1]) * dsl.mean(x - x[::-1] * x) * x[i])
+        return found
+
+    for kernel in (unneeded, needed):
+        check_derivatives(kernel, np.array([0.3, 0.5, 0.2, 0.7]))

@@ -121,7 +121,7 @@ def _lower(module: Module, text: str, entry: str, options: CpuOptions, has_featu
     ir = translate_module_to_llvmir(module.operation)
     if not ir:
         raise LoweringError("MLIR could not write the module as LLVM IR")
-    finished = _finish(addresses.signed(ir) + versions, entry, signature, options)
+    finished = _finish(addresses.signed(ir) + versions, entry, signature, options, has_feature("sse2"))
     if pairs:
         finished = sine_cosine.define(finished, lanes)
     return finished
@@ -210,8 +210,10 @@ def _check_lowered(module: Module) -> None:
         raise LoweringError(f"the operation {left[0].name} has no lowering to the CPU", position(left[0].location))
 
 
-def _finish(ir: str, entry: str, signature: entries.Signature, options: CpuOptions) -> str:
-    """The text that LLVM gets: floating-point flags, the entry function, and the allocator if it is used."""
+def _finish(ir: str, entry: str, signature: entries.Signature, options: CpuOptions, flushes: bool) -> str:
+    """The text that LLVM gets: floating-point flags, the entry function, and the allocator if it is used. `flushes`:
+    whether the processor can be told to take subnormal numbers as zero.
+    """
     ir = _DEFINITION.sub("define internal ", ir)
     if options.fastmath:
         ir = _FAST.sub(r"= \1 reassoc nsz arcp contract afn ", ir)
@@ -223,4 +225,5 @@ def _finish(ir: str, entry: str, signature: entries.Signature, options: CpuOptio
     if allocates:
         ir = _ALLOCATOR.sub("", ir)
         ir = ir.replace("@malloc(", f"@{ALLOC}(").replace("@free(", f"@{FREE}(") + RUNTIME + pool
-    return ir + entries.wrapper(entry, signature, allocates)
+    # (Threads keep the mode of the one that starts them, and go on with other kernels: with threads, none is changed.)
+    return ir + entries.wrapper(entry, signature, allocates, flushes and options.fastmath and not pool)

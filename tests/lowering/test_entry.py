@@ -1,6 +1,7 @@
 """The slots: leaves of every type in and out, at the low end of their words."""
 
 import ctypes
+import platform
 
 import ml_dtypes
 import numpy as np
@@ -146,3 +147,30 @@ def test_refusals_name_the_source():
 
 def test_dtypes_are_all_tried():
     assert set(SCALARS) == set(DTYPES)
+
+
+@pytest.mark.parametrize("allocates", [False, True])
+def test_subnormal_numbers(allocates):
+    """With fastmath they are zero while a kernel runs, and behind it, or behind an error, what they were before."""
+    import dsl
+
+    def product(x, n):
+        scratch = dsl.zeros(n) if allocates else x
+        for i in range(n):
+            if x[0] < 0:
+                raise ValueError("negative")
+            scratch[i] = x[0] * 0.5
+        return scratch[0]
+
+    def tiny():
+        return float(np.array([1e-310])[0] * np.array([0.5])[0])
+
+    x = np.array([1e-310, 1.0])
+    assert dsl.kernel(product)(x.copy(), 2) == 5e-311
+    before = tiny()
+    if platform.machine() == "x86_64":
+        assert dsl.kernel(product, fastmath=True)(x.copy(), 2) == 0.0
+    assert tiny() == before == 5e-311
+    with pytest.raises(ValueError, match="negative"):
+        dsl.kernel(product, fastmath=True)(-np.ones(2), 2)
+    assert tiny() == before

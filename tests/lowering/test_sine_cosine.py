@@ -58,6 +58,8 @@ RANGES = {
 def test_accurate_everywhere(name, options):
     x = RANGES[name](np.random.default_rng(0), 100_003)
     y, z = sines_and_cosines(x, options=options)
+    if options.fastmath:  # subnormal numbers are zero
+        x = np.where(np.abs(x) < np.finfo(float).tiny, 0.0, x)
     exact = x.astype(np.longdouble)  # (NumPy's reduction of it knows enough of pi)
     if name == "huge":
         assert units(y, np.sin(x)) < 2 and units(z, np.cos(x)) < 2

@@ -46,10 +46,10 @@ class Comprehensions(Launches):
         reduce = _REDUCTIONS.get(function) if isinstance(function, type(builtins.sum)) else None
         if reduce is not None:
             return reduce(self, node)
-        if function is builtins.tuple or function is builtins.list:
+        if function is builtins.list:
+            return self._listcomp(node)
+        if function is builtins.tuple:
             made = self._of_tuple(node, self._items(node))
-            if function is builtins.list:
-                return self._listcomp(node)
             if made is None:
                 hint = "write [...] for an array, or run over a tuple, whose length is known"
                 raise self.b.error("the length of this tuple is known at run time only", hint)
@@ -155,8 +155,10 @@ class Comprehensions(Launches):
             row = self.call_closure(element, [items.element(items.lower)], {}).force(self.b)
             sizes = [arrays.dim(self.b, row, axis) for axis in range(kind.ndim)]
             out = self._allocated(kind.dtype, [count, *sizes])
+            arrays.store(self.b, out, [constant(0)], row)
             shape = TupleValue(tuple(sizes))
-            target = nodes.Subscript(make.name(_OUT), make.name(_AT), loc=node.elt.loc)
+            behind = nodes.BinOp(make.name(_AT), "+", make.constant(1), loc=node.elt.loc)
+            target = nodes.Subscript(make.name(_OUT), behind, loc=node.elt.loc)
             same = nodes.Compare(
                 nodes.Attribute(make.name(_ELEMENT), "shape", loc=node.elt.loc), ["=="], [make.name("<shape>")],
                 loc=node.elt.loc,
@@ -170,7 +172,8 @@ class Comprehensions(Launches):
                 nodes.Assign([target], make.name(_ELEMENT), loc=node.elt.loc),
             ]
             body = [make.over(_numbered_target(make, first), each)]
-            self._run(node, body, {_ITEMS: _numbered(self, items), _OUT: out, "<shape>": shape})
+            rest = Iteration(self._op("addi", items.lower, self.b.i64(1)), items.upper, items.element)
+            self._run(node, body, {_ITEMS: _numbered(self, rest), _OUT: out, "<shape>": shape})
             return out
 
         def none() -> Value:
@@ -209,12 +212,10 @@ class Comprehensions(Launches):
         """The type of the element, found by emitting it once and throwing that away."""
         make = _Maker(node)
         body = [make.loops([make.set(_ELEMENT, node.elt)]), make.returns(make.name(_ELEMENT))]
-        block = ir.InsertionPoint.current.block
-        start, pending = len(block.operations), len(self.unit.pending)
+        start, pending = len(ir.InsertionPoint.current.block.operations), len(self.unit.pending)
         before, raises, must_leave = self.state.copy(), self.b.raises, self.b.must_leave
         kind = self.type_of(self._run(node, body, {_ITEMS: items}))
-        for op in reversed(list(block.operations)[start:]):
-            op.operation.erase()
+        self._drop_from(start)
         del self.unit.pending[pending:]
         self.state, self.b.raises, self.b.must_leave = before, raises, must_leave
         return types.strong(kind)

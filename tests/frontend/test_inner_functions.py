@@ -321,6 +321,28 @@ def test_evaluated_once():
     np.testing.assert_array_equal(log, [1, 3, 0])
 
 
+@pytest.mark.parametrize("text", ["[row(i) for i in range(3)]", "list(number(v) for v in (1.0, 2.0, 3.0))"])
+def test_each_element_once(text):
+    """Also the first row, which tells the shape, and those of a tuple."""
+    kernel = dsl.kernel(
+        source=f"""
+def made(log):
+    def row(i):
+        log[i] += 1
+        return log[:2] * 1.0
+
+    def number(v):
+        log[0] += v
+        return v
+
+    return np.sum(np.array({text}))
+"""
+    )
+    expected, log = np.zeros(3), np.zeros(3)
+    assert kernel(log) == kernel.fn(expected)
+    np.testing.assert_array_equal(log, expected)
+
+
 def test_rows_of_one_shape():
     @dsl.kernel
     def ragged(x):

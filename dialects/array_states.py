@@ -262,10 +262,11 @@ class States:
             for position, operand in enumerate(op.operands):
                 if not is_memref(operand.type):
                     continue
-                found = objects.of(operand)
-                if not found or any(o.argument is None and o.allocation is None for o in found):
+                if not objects.is_known(operand):
                     return False
-                if mine.isdisjoint(found) or op.name == "memref.dim" or any(r in both for r in op.results):
+                if mine.isdisjoint(objects.of(operand)) or op.name == "memref.dim":
+                    continue
+                if any(r in both for r in op.results):
                     continue
                 if operand not in both or (op.name, position) not in (("memref.load", 0), ("memref.store", 1)):
                     return False

@@ -64,6 +64,14 @@ class Copier:
         return new
 
 
+
+class Within(Copier):
+    """Copies within a function: what is not mapped is used as it is."""
+
+    def value(self, old: Value) -> Value:
+        return self.map.get(old, old)
+
+
 def inline_calls(function: Operation, bodies: dict[str, Operation]) -> None:
     """Put the bodies (of one block) of called functions in place of their calls, and so on in what that brings."""
     todo = [op for op in walk(function) if op.name == "func.call"]

@@ -73,10 +73,9 @@ class Emptied:
             for position, operand in enumerate(op.operands):
                 if not is_memref(operand.type):
                     continue
-                found = objects.of(operand)
-                if not found or any(o.argument is None and o.allocation is None for o in found):
+                if not objects.is_known(operand):
                     return False
-                if both.isdisjoint(found) or op.name == "memref.dim" or op in choices:
+                if both.isdisjoint(objects.of(operand)) or op.name == "memref.dim" or op in choices:
                     continue
                 if operand not in (self.taken, self.given):
                     return False

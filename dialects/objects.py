@@ -82,6 +82,11 @@ class Objects:
     def of(self, memref: Value) -> set[MemoryObject]:
         return self._of.get(memref, set())
 
+    def is_known(self, memref: Value) -> bool:
+        """Whether it is known what a memref may point to. (It is not of one that was read from a stack of memrefs.)"""
+        found = self.of(memref)
+        return bool(found) and all(o.argument is not None or o.allocation is not None for o in found)
+
     def held(self, cache: Value) -> set[MemoryObject]:
         """What the memrefs on a cache may point to; nothing for a cache of scalars."""
         return self._caches.get(cache, set())
@@ -256,12 +261,8 @@ def apart(memref: Value, other: Value, block: Block, objects: Objects) -> bool:
 
 
 def surely_apart(memref: Value, other: Value, block: Block, objects: Objects) -> bool:
-    """As `apart`, if it is known what both may point to. (It is not of one that was read from a stack of memrefs.)"""
-    for one in (memref, other):
-        found = objects.of(one)
-        if not found or any(o.argument is None and o.allocation is None for o in found):
-            return False
-    return apart(memref, other, block, objects)
+    """As `apart`, if it is known what both may point to."""
+    return objects.is_known(memref) and objects.is_known(other) and apart(memref, other, block, objects)
 
 
 def reaches(block: Block, other: Block) -> bool:

@@ -14,6 +14,7 @@ would have.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -21,7 +22,7 @@ from mlir.ir import BlockArgument, IndexType, InsertionPoint, IntegerType, MemRe
 
 from .accesses import Access
 from .builder import Builder, home, is_memref, operation, operations, walk
-from .copier import Copier, add_block
+from .copier import Copier, Within, add_block
 from .emptied import Emptied
 from .launches import LAUNCH
 from .objects import Objects, surely_apart
@@ -213,19 +214,8 @@ class _Loop:
 
     # sums in registers ---------------------------------------------------------------------------------------------
     def _carry(self, sums: list[_Sums], upwards: bool) -> None:
-        """Rebuild the loop, for trip counts that are not zero, with what is not done with carried."""
-        b = Builder(InsertionPoint(self.loop), self.loop.location)
-        trips, zero = self.loop.operands[1], self.loop.operands[0]
-        some = b.compare("sgt", trips, zero)
-        inits = list(self.loop.operands)[3:]
-        choice = b.op("scf.if", [some], [r.type for r in self.loop.results], regions=2)
-        with b.at(add_block(choice.regions[0], [], b.loc)):
-            b.op("scf.yield", self._carrying(b, sums, inits, upwards))
-        with b.at(add_block(choice.regions[1], [], b.loc)):
-            b.op("scf.yield", inits)
-        for old, new in zip(self.loop.results, choice.results, strict=True):
-            old.replace_all_uses_with(new)
-        self.loop.erase()
+        """Rebuild the loop with what is not done with carried."""
+        rebuild_where_it_runs(self.loop, lambda b, inits: self._carrying(b, sums, inits, upwards))
 
     def _carrying(self, b: Builder, sums: list[_Sums], inits: list[Value], upwards: bool) -> list[Value]:
         trips, zero, one = self.loop.operands[1], b.index(0), b.index(1)
@@ -234,7 +224,7 @@ class _Loop:
         begun = [p.begin(b, first, k) for p in pipes for k in p.pending]
         body = b.for_loop(zero, trips, one, [*inits, *begun])
         arguments = list(body.arguments)
-        copier = _Clone(b)
+        copier = Within(b)
         copier.map.update(zip(self.body.arguments, arguments))
         left = {op for s in sums for op in s.ops}
         with b.at(body):
@@ -306,9 +296,20 @@ class _Pipe:
         return [cells[k + 1] for k in self.pending]
 
 
-class _Clone(Copier):
-    def value(self, old: Value) -> Value:
-        return self.map.get(old, old)
+def rebuild_where_it_runs(loop: Operation, build: Callable[[Builder, list[Value]], list[Value]]) -> None:
+    """Put another loop in the place of one, where that has an iteration: `build` makes it of what the
+    first iteration gets, and gives its results.
+    """
+    b = Builder(InsertionPoint(loop), loop.location)
+    lower, upper, _, *inits = loop.operands
+    choice = b.op("scf.if", [b.compare("sgt", upper, lower)], [r.type for r in loop.results], regions=2)
+    with b.at(add_block(choice.regions[0], [], b.loc)):
+        b.op("scf.yield", build(b, inits))
+    with b.at(add_block(choice.regions[1], [], b.loc)):
+        b.op("scf.yield", inits)
+    for old, new in zip(loop.results, choice.results, strict=True):
+        old.replace_all_uses_with(new)
+    loop.erase()
 
 
 def added_by(load: Operation, store: Operation) -> Value | None:

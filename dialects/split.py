@@ -33,7 +33,7 @@ from mlir.ir import (
 
 from .builder import Builder, operation, operations, walk
 from .caches import cache_type, lower_cache, lower_caches
-from .copier import Copier
+from .copier import Copier, Within
 from .launch_memory import place_memory
 from .objects import ALLOCATIONS
 from .plan import pure
@@ -130,7 +130,7 @@ class _Parts:
 
     def hand_over(self, builder: Builder, by_cache: list[Value], again: set[Operation]) -> None:
         """Put values on caches and take them from there, and repeat ops, so that the reverse sweep uses its own."""
-        copier = _Repeat(builder)
+        copier = Within(builder)
         with builder.at(InsertionPoint.at_block_begin(self.block)):
             caches = [builder.value("autodiff.init", [], cache_type(value.type)) for value in by_cache]
         with builder.at(InsertionPoint(self.turn)):
@@ -173,13 +173,6 @@ class _Parts:
                 for op in self.reverse:
                     second.operation(op)
                 builder.op("func.return", second.values(self.gradients))
-
-
-class _Repeat(Copier):
-    """Runs ops of the forward sweep again; what is not mapped is used as it is."""
-
-    def value(self, old: Value) -> Value:
-        return self.map.get(old, old)
 
 
 class _Half(Copier):

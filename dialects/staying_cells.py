@@ -16,15 +16,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlir.ir import BlockArgument, InsertionPoint, Operation, Value
+from mlir.ir import BlockArgument, Operation, Value
 
 from .affine import Form, Product, add, multiply
 from .builder import Builder, home, operation, operations, walk
-from .copier import Copier, add_block
+from .copier import Within
 from .objects import Objects, surely_apart
 from .places import CASTS, known
 from .plan import pure
-from .reverse_loops import added_by, is_innermost, run_by_several
+from .reverse_loops import added_by, is_innermost, rebuild_where_it_runs, run_by_several
 
 Indices = tuple[frozenset[tuple[Product, int]], ...]
 
@@ -74,7 +74,7 @@ class _Loop:
                 cells.setdefault(key, []).append(access)
         kept = [cell for cell in cells.values() if _is_sum(cell) and all(self._leaves(a, cell) for a in accesses)]
         if kept:
-            self._carry(kept)
+            rebuild_where_it_runs(self.loop, lambda b, inits: self._carrying(b, kept, inits))
 
     def _accesses(self) -> list[_Access] | None:
         """All accesses; None if the loop does anything else to memory."""
@@ -143,26 +143,12 @@ class _Loop:
         return (least.keys() == {()} and least[()] > 0) or (most.keys() == {()} and most[()] < 0)
 
     # the loop -----------------------------------------------------------------------------------------------------
-    def _carry(self, cells: list[list[_Access]]) -> None:
-        """Rebuild the loop where it has an iteration."""
-        b = Builder(InsertionPoint(self.loop), self.loop.location)
-        some = b.compare("sgt", self.upper, self.lower)
-        inits = list(self.loop.operands)[3:]
-        choice = b.op("scf.if", [some], [r.type for r in self.loop.results], regions=2)
-        with b.at(add_block(choice.regions[0], [], b.loc)):
-            b.op("scf.yield", self._carrying(b, cells, inits))
-        with b.at(add_block(choice.regions[1], [], b.loc)):
-            b.op("scf.yield", inits)
-        for old, new in zip(self.loop.results, choice.results, strict=True):
-            old.replace_all_uses_with(new)
-        self.loop.erase()
-
     def _carrying(self, b: Builder, cells: list[list[_Access]], inits: list[Value]) -> list[Value]:
         begun = [b.load(cell[0].memref, cell[0].indices) for cell in cells]
         body = b.for_loop(self.lower, self.upper, self.loop.operands[2], [*inits, *begun])
         number = {access.op: k for k, cell in enumerate(cells) for access in cell}
         sums = list(body.arguments)[1 + len(inits) :]
-        copier = _Clone(b)
+        copier = Within(b)
         copier.map.update(zip(self.body.arguments, body.arguments))
         with b.at(body):
             ops = operations(self.body)
@@ -179,11 +165,6 @@ class _Loop:
         for cell, found in zip(cells, results[len(inits) :], strict=True):
             b.store(found, cell[0].memref, cell[0].indices)
         return results[: len(inits)]
-
-
-class _Clone(Copier):
-    def value(self, old: Value) -> Value:
-        return self.map.get(old, old)
 
 
 def _is_sum(cell: list[_Access]) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from mlir.ir import BlockArgument, InsertionPoint, IntegerAttr, MemRefType, Operation, ShapedType, Value
 
 from .builder import Builder, ancestor_in, home, operation, operations, walk
-from .copier import Copier, attributes_of
+from .copier import Within, attributes_of
 from .objects import Objects
 from .places import NONE, Place, known
 from .plan import pure
@@ -117,10 +117,9 @@ class _Window:
 
     def _is_steady(self, memref: Value, objects: Objects) -> bool:
         """Whether nobody writes the memory once the loop has begun."""
-        found = objects.of(memref)
-        if not found or any(o.argument is None and o.allocation is None for o in found):
+        if not objects.is_known(memref):
             return False
-        for writer in {writer for o in found for writer in o.writers}:
+        for writer in {writer for o in objects.of(memref) for writer in o.writers}:
             at = ancestor_in(self.loop.block, writer)
             if at is None or not at.is_before_in_block(self.loop):
                 return False
@@ -209,15 +208,12 @@ class _Window:
                 b.op("scf.yield")
 
 
-class _Again(Copier):
+class _Again(Within):
     """An iteration of the loop that writes rows, but for what is done in the first one only."""
 
     def __init__(self, builder: Builder, window: _Window):
         super().__init__(builder)
         self.window = window
-
-    def value(self, old: Value) -> Value:
-        return self.map.get(old, old)
 
     def copy_scf_if(self, op: Operation) -> None:
         if not self.window._is_first_only(op):

@@ -32,7 +32,7 @@ from mlir.ir import (
 )
 
 from .builder import Builder, ancestor_in, captured, is_differentiable, operation, operations, walk
-from .copier import Copier, add_block, attributes_of
+from .copier import Within, add_block, attributes_of
 from .launches import EXCHANGES
 from .objects import Objects
 from .plan import pure
@@ -161,7 +161,7 @@ def _rewrite(loop: Operation, winners: list[_Winner]) -> None:
     types = [v.type for v in inits] + [index] * len(winners)
     new = b.op("scf.for", [*operands, *[none] * len(winners)], types, attributes_of(loop), regions=1)
     body = add_block(new.regions[0], [index, *types], b.loc)
-    copier = _Outside(b)
+    copier = Within(b)
     copier.map.update(zip(old.arguments, list(body.arguments)[: len(old.arguments)], strict=True))
     with b.at(body):
         copier.block(old)
@@ -179,7 +179,7 @@ def _rewrite(loop: Operation, winners: list[_Winner]) -> None:
     loop.erase()
 
 
-def _last(b: Builder, copier: Copier, winner: _Winner, last: Value, counter: Value) -> Value:
+def _last(b: Builder, copier: Within, winner: _Winner, last: Value, counter: Value) -> Value:
     """Which iteration is the last to have been taken, after this one."""
     op = winner.op
     if op.name in _EXTREMES:
@@ -197,7 +197,7 @@ def _again(b: Builder, winner: _Winner, body: Block, last: Value, init: Value) -
     happened = b.value("arith.cmpi", [last, b.index(0)], _bool(), {"predicate": _i64(_SGE)})
     choice = b.op("scf.if", [happened], [init.type], regions=2)
     with b.at(add_block(choice.regions[0], [], b.loc)):
-        copier = _Outside(b)
+        copier = Within(b)
         copier.map[body.arguments[0]] = last
         for op in winner.slice or []:
             copier.operation(op)
@@ -213,10 +213,3 @@ def _bool() -> Type:
 
 def _i64(value: int) -> IntegerAttr:
     return IntegerAttr.get(IntegerType.get_signless(64), value)
-
-
-class _Outside(Copier):
-    """A copier for which values from outside are themselves."""
-
-    def value(self, old: Value) -> Value:
-        return self.map.get(old, old)

@@ -116,6 +116,10 @@ class EmitterBase:
             return array
         return ir.Operation.create("memref.cast", [wanted], [array]).result
 
+    def forced_arguments(self, args: Sequence[Value], kwargs: dict[str, Value]) -> tuple[list[Value], dict[str, Value]]:
+        """Arguments as they are passed: lazy array expressions computed."""
+        return [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
+
     def rebuild(self, type_: types.Type, leaves: Iterator[ir.Value], objects: bool = True) -> Value:
         """The value of a type that has these leaves, taking as many as it needs; a mutable struct becomes a new
         object.

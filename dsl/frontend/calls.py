@@ -170,7 +170,7 @@ class Calls(Comprehensions):
         ):
             return casts.convert(self.b, args[0], function)
         if isinstance(function, Closure):
-            given, named = [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
+            given, named = self.forced_arguments(args, kwargs)
             return self.unless_failed(lambda: self.call_closure(function, given, named))
         own = _OWN.get(function) if _hashable(function) else None
         if own is not None:
@@ -195,9 +195,7 @@ class Calls(Comprehensions):
         if parallel.find(function) is not None:
             return parallel.call(self.b, function, args, kwargs)
         if types.is_struct_class(function):
-            return self.construct(
-                function, [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
-            )
+            return self.construct(function, *self.forced_arguments(args, kwargs))
         written = library.find(function)
         if written is not None:
             function, ndim = written
@@ -207,7 +205,7 @@ class Calls(Comprehensions):
                 raise self.b.error(what, "loop over the rows, or take .ravel() first")
         kernel = self.unit.as_kernel(function)
         if kernel is not None:
-            given, named = [a.force(self.b) for a in args], {k: v.force(self.b) for k, v in kwargs.items()}
+            given, named = self.forced_arguments(args, kwargs)
             return self.unless_failed(lambda: self.call_kernel(kernel, given, named))
         name = getattr(function, "__name__", None) or repr(function)
         module = getattr(function, "__module__", None)

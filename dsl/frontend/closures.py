@@ -14,6 +14,7 @@ from .. import errors, types
 from ..syntax import nodes
 from .base import EmitterBase
 from .liveness import Liveness
+from .merge import same_constant
 from .structs import Structs
 from .values import Value
 
@@ -22,10 +23,9 @@ class Closure:
     """A function in a kernel: its tree, and the emission of the function around it."""
 
     def __init__(self, tree: nodes.FunctionDef, outer: EmitterBase, defaults: dict[str, Any]) -> None:
-        from ..syntax.loop_else import without_loop_else
-        from ..syntax.while_tests import without_binding_tests
+        from ..syntax.while_tests import with_plain_loops
 
-        self.tree = without_binding_tests(without_loop_else(tree))
+        self.tree = with_plain_loops(tree)
         self.live = Liveness(self.tree)
         self.outer = outer
         self.defaults = defaults
@@ -112,6 +112,4 @@ class Closures(Structs):
 
 
 def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return a.keys() == b.keys() and all(
-        a[k] is b[k] or (type(a[k]) is type(b[k]) and repr(a[k]) == repr(b[k])) for k in a
-    )
+    return a.keys() == b.keys() and all(same_constant(a[k], b[k]) for k in a)

@@ -115,7 +115,7 @@ class Launches(Derivatives):
                 errors.UnsupportedSyntax,
             )
         self.unit.refuse_recursion(kernel, b.loc)
-        given, named = [a.force(b) for a in args], {k: v.force(b) for k, v in kwargs.items()}
+        given, named = self.forced_arguments(args, kwargs)
         values = self.bound(
             f"{kernel.name}[...]()",
             kernel.params,

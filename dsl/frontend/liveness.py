@@ -7,7 +7,7 @@ compile-time condition rules out are counted too: more may be live than is, neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ..syntax import nodes
 
@@ -44,22 +44,10 @@ def read_by_target(target: nodes.Expression) -> Names:
     return read_names(target)
 
 
-def statements(body: Sequence[nodes.Statement]) -> list[nodes.Statement]:
-    """All statements in a body, nested ones too."""
-    found: list[nodes.Statement] = []
-    for stmt in body:
-        found.append(stmt)
-        if isinstance(stmt, nodes.If):
-            found += statements(stmt.body) + statements(stmt.orelse)
-        elif isinstance(stmt, (nodes.For, nodes.While)):
-            found += statements(stmt.body)
-    return found
-
-
 def assigned_names(body: Sequence[nodes.Statement]) -> Names:
     """The variables that a body may bind."""
     names: set[str] = set()
-    for stmt in statements(body):
+    for stmt in nodes.statements(body):
         if isinstance(stmt, nodes.Assign):
             for target in stmt.targets:
                 names |= bound_names(target)
@@ -81,15 +69,6 @@ def named_within(body: Sequence[nodes.Node]) -> Names:
     return frozenset(names)
 
 
-def functions_in(node: nodes.Node) -> Iterator[nodes.FunctionDef]:
-    """The functions and lambdas in a node, but for those within them."""
-    for child in nodes.children(node):
-        if isinstance(child, nodes.FunctionDef):
-            yield child
-        else:
-            yield from functions_in(child)
-
-
 def free_names(function: nodes.FunctionDef) -> Names:
     """The names that a function in a kernel reads and that are not its own."""
     own = assigned_names(function.body) | named_within(function.body) | {p.name for p in function.params}
@@ -97,7 +76,7 @@ def free_names(function: nodes.FunctionDef) -> Names:
 
 
 def has_return(body: Sequence[nodes.Statement]) -> bool:
-    return any(isinstance(stmt, nodes.Return) for stmt in statements(body))
+    return any(isinstance(stmt, nodes.Return) for stmt in nodes.statements(body))
 
 
 def has_break(body: Sequence[nodes.Statement]) -> bool:
@@ -121,9 +100,10 @@ class Liveness:
     def __init__(self, function: nodes.FunctionDef) -> None:
         self.after: dict[nodes.Statement, Names] = {}
         self.next_iteration: dict[nodes.Statement, Names] = {}
+        _, *kinds = map(type, nodes.walk(function))
         #: Whether `:=` occurs: seldom, so that it need not be looked for everywhere.
-        self.names_within = any(isinstance(n, nodes.NamedExpr) for n in nodes.walk(function))
-        self.captured, self.held = captures(function)
+        self.names_within = nodes.NamedExpr in kinds
+        self.captured, self.held = captures(function) if nodes.FunctionDef in kinds else ({}, NOTHING)
         self._block(function.body, NOTHING, NOTHING, NOTHING)
 
     def assigned(self, body: Sequence[nodes.Statement]) -> Names:
@@ -194,11 +174,8 @@ def captures(function: nodes.FunctionDef) -> tuple[dict[str, Names], Names]:
     """What the functions in a kernel capture: by name for those that are only called or passed on under the one name
     that they have, and all that the others capture.
     """
-    inner = list(functions_in(function))
-    if not inner:
-        return {}, NOTHING
     named: dict[str, list[nodes.FunctionDef]] = {}
-    for stmt in statements(function.body):
+    for stmt in nodes.statements(function.body):
         if isinstance(stmt, nodes.FunctionDef):
             named.setdefault(stmt.name, []).append(stmt)
         elif isinstance(stmt, nodes.Assign) and isinstance(stmt.value, nodes.Lambda):

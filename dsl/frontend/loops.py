@@ -140,8 +140,7 @@ class Loops(ParallelLoops):
         names = sorted(assigned & head)
         self._first_guess(plan, before, names)
         outer, self.exit_live = self.exit_live, head
-        block = ir.InsertionPoint.current.block
-        start, pending = len(block.operations), len(self.unit.pending)
+        start, pending = len(ir.InsertionPoint.current.block.operations), len(self.unit.pending)
         for number in range(_ATTEMPTS):
             self.state = before.copy()
             for name in assigned:
@@ -150,7 +149,7 @@ class Loops(ParallelLoops):
                     self.state.drop(name)
             made = attempt(plan, before)
             if made is None:  # a `while` that never runs
-                self._discard(block, start)
+                self._drop_from(start)
                 self.state, self.exit_live = before, outer
                 return
             new = self._next_plan(plan, before, made.end, names, number >= _ATTEMPTS // 2)
@@ -158,16 +157,11 @@ class Loops(ParallelLoops):
                 break
             plan = new
             del self.unit.pending[pending:]
-            self._discard(block, start)
+            self._drop_from(start)
         else:
             raise self.b.error("the types of the variables of this loop do not settle", "give each variable one type")
         self.exit_live = outer
         self._finish(plan, made, before, assigned, endless=self._is_endless(node) and BREAK not in plan.exits)
-
-    @staticmethod
-    def _discard(block: ir.Block, start: int) -> None:
-        for op in reversed(list(block.operations)[start:]):
-            op.operation.erase()
 
     @staticmethod
     def _is_endless(node: nodes.For | nodes.While) -> bool:

@@ -19,7 +19,7 @@ from .. import errors, types
 from ..syntax import nodes
 from . import casts, mathlib
 from .iteration import Iteration, Iterations
-from .liveness import bound_names, has_break, has_return, statements
+from .liveness import bound_names, has_break, has_return
 from .scope import CONTINUE, join_types
 from .values import Value, constant
 
@@ -71,6 +71,7 @@ class ParallelLoops(Iterations):
 
     @staticmethod
     def _drop_from(start: int) -> None:
+        """Throw away what has been emitted in this block since it had `start` operations."""
         for op in reversed(list(ir.InsertionPoint.current.block.operations)[start:]):
             op.operation.erase()
 
@@ -175,7 +176,7 @@ class ParallelLoops(Iterations):
             return None
         readers = {name, *(function for function, captured in self.live.captured.items() if name in captured)}
         mentions = sum(_mentions(readers, stmt) for stmt in body)
-        for stmt in statements(body):
+        for stmt in nodes.statements(body):
             made = self._update(name, stmt)
             if made is not None:
                 found.add(made[0])

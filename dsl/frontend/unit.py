@@ -84,13 +84,11 @@ class Unit:
     def tree(self, kernel: Kernel) -> tuple[FunctionDef, Liveness]:
         found = self._trees.get(id(kernel))
         if found is None:
-            from ..syntax.loop_else import without_loop_else
             from ..syntax.parser import parse
-            from ..syntax.while_tests import without_binding_tests
+            from ..syntax.while_tests import with_plain_loops
 
             source = kernel.source
-            tree = without_loop_else(parse(source.text, source.file, source.line, source.col))
-            tree = without_binding_tests(tree)
+            tree = with_plain_loops(parse(source.text, source.file, source.line, source.col))
             found = self._trees[id(kernel)] = (tree, Liveness(tree), kernel)
         return found[:2]
 

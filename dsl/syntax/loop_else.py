@@ -14,16 +14,8 @@ from . import nodes as n
 
 def without_loop_else(tree: n.FunctionDef) -> n.FunctionDef:
     """The same function; the very tree where no loop has an `else`."""
-    return replace(tree, body=_rewritten(tree.body)) if _has_else(tree.body) else tree
-
-
-def _has_else(body: Sequence[n.Statement]) -> bool:
-    for statement in body:
-        if isinstance(statement, (n.For, n.While)) and (statement.orelse or _has_else(statement.body)):
-            return True
-        if isinstance(statement, n.If) and (_has_else(statement.body) or _has_else(statement.orelse)):
-            return True
-    return False
+    found = any(isinstance(s, (n.For, n.While)) and s.orelse for s in n.statements(tree.body))
+    return replace(tree, body=_rewritten(tree.body)) if found else tree
 
 
 def _rewritten(body: Sequence[n.Statement]) -> list[n.Statement]:

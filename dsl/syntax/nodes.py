@@ -6,7 +6,7 @@ Nodes compare by identity, so that passes can keep tables of them; `same` compar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -275,12 +275,32 @@ class FunctionDef(Statement):
 
 def children(node: Node) -> Iterator[Node]:
     """The direct child nodes, in source order."""
-    for f in fields(node):
-        value = getattr(node, f.name)
+    for name in _fields_of(type(node)):
+        value = getattr(node, name)
         if isinstance(value, Node):
             yield value
         elif isinstance(value, list):
             yield from (item for item in value if isinstance(item, Node))
+
+
+def _fields_of(cls: type[Node]) -> tuple[str, ...]:
+    found = _FIELDS.get(cls)
+    if found is None:
+        found = _FIELDS[cls] = tuple(f.name for f in fields(cls))
+    return found
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
+def statements(body: Sequence[Statement]) -> list[Statement]:
+    """All statements in a body, nested ones too, but for those of functions in it."""
+    found: list[Statement] = []
+    for stmt in body:
+        found.append(stmt)
+        if isinstance(stmt, (If, For, While)):
+            found += statements(stmt.body) + statements(stmt.orelse)
+    return found
 
 
 def walk(node: Node) -> Iterator[Node]:

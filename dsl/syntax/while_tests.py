@@ -10,12 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from . import nodes as n
+from .loop_else import without_loop_else
 
 
 def without_binding_tests(tree: n.FunctionDef) -> n.FunctionDef:
     """The same function; the very tree where no test of a `while` binds a variable."""
-    found = any(isinstance(node, n.While) and _binds(node.test) for node in n.walk(tree))
+    found = any(isinstance(s, n.While) and _binds(s.test) for s in n.statements(tree.body))
     return replace(tree, body=_rewritten(tree.body)) if found else tree
+
+
+def with_plain_loops(tree: n.FunctionDef) -> n.FunctionDef:
+    """The same function with loops as all later parts know them."""
+    return without_binding_tests(without_loop_else(tree))
 
 
 def _binds(test: n.Expression) -> bool:

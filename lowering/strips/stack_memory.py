@@ -60,7 +60,7 @@ class StackMemory:
     def _grow(self, stack: Stack, growth: Growth) -> Value:
         """The memory, with room for another row in each lane."""
         e, memory = self.strip.e, self.strip.base(growth.before)
-        top = self._top(self._where(self.strip.whole(growth.count), 0))
+        top = self._top(self.strip.whole(growth.count))
         extent = e.value("memref.dim", [memory, e.integer(0)], IndexType.get())
         full = e.compare(_SGE, e.binary("muli", top, e.integer(self.strip.lanes)), extent)
         choice = e.op("scf.if", [full], [memory.type], None, 2)
@@ -86,7 +86,7 @@ class StackMemory:
         element = MemRefType(array.type).element_type
         kept = strip.wide(_kept(element))
         start, places, together = self._place(strip.whole(index))
-        mask = strip.mask or self._constant("true", IntegerType.get_signless(1))
+        mask = strip.mask or strip.every_lane()
         if op.name == "memref.store":
             value = strip.whole(op.operands[0])
             if value.type != kept:
@@ -110,7 +110,7 @@ class StackMemory:
     def _place(self, rows: Value) -> tuple[Value, Value, Value]:
         """Where the highest row begins, where each lane has its element, and whether all lanes are in that row."""
         strip, e = self.strip, self.strip.e
-        top = self._top(self._where(rows, 0))
+        top = self._top(rows)
         highest = e.value("vector.broadcast", [top], rows.type)
         mine = rows if strip.mask is None else e.value("arith.select", [strip.mask, rows, highest], rows.type)
         together = strip.reduce("and", strip.compare(_EQ, mine, highest))
@@ -130,10 +130,9 @@ class StackMemory:
         return choice.results[0]
 
     def _top(self, rows: Value) -> Value:
-        return self.strip.reduce("maxsi", rows)
-
-    def _where(self, rows: Value, otherwise: int) -> Value:
-        return self.strip.where_masked(rows, lambda: self._constant(str(otherwise), IndexType.get()))
+        """The highest of the rows of lanes that are to do it."""
+        strip = self.strip
+        return strip.reduce("maxsi", strip.where_masked(rows, lambda: strip.nothing(IndexType.get())))
 
     def _constant(self, value: str, element: Type) -> Value:
         type_ = self.strip.wide(element)
